@@ -1,0 +1,1 @@
+"""Programs for Spark: one target of ``spark-submit`` per file."""

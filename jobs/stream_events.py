@@ -1,0 +1,199 @@
+"""The streaming application: every contract's topic into the stores, until it is stopped.
+
+Each query starts from the offsets committed in PostgreSQL, with a checkpoint folder of its own
+that is thrown away: the commit is the only truth about progress. When a store is away, the query
+is started again with growing pauses; when going on would lose events, the application stops.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from psycopg2.extensions import connection as Connection
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from watershed.caching import CacheWriter
+from watershed.contracts.load import load_contracts
+from watershed.contracts.model import Contract
+from watershed.errors import OvertakenError, WatershedError
+from watershed.settings import Settings, load_settings
+from watershed.spark.batch import BatchWriter
+from watershed.spark.session import spark_session
+from watershed.stores import control, postgres
+from watershed.stores.control import Progress
+from watershed.stores.topics import topic_state
+from watershed.unavailable import UNAVAILABLE
+
+BEAT_S = 1.0
+PAUSE_S = (1, 2, 4, 8, 15)
+TRANSIENT = (*UNAVAILABLE, Py4JJavaError, StreamingQueryException, OvertakenError)
+
+log = logging.getLogger("watershed.stream")
+
+
+class ContractStream(threading.Thread):
+    """One contract's query, started again whenever it ends by a fault of something else."""
+
+    def __init__(
+        self, spark: SparkSession, settings: Settings, contract: Contract, stop: threading.Event
+    ) -> None:
+        super().__init__(name=f"stream-{contract.type}")
+        self._spark = spark
+        self._settings = settings
+        self._contract = contract
+        self._halt = stop
+        self._cache = CacheWriter(settings, contract)
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        self._cache.start()
+        try:
+            self._keep_streaming()
+        except Exception as error:  # nothing may end one stream and leave the others running
+            self.error = error
+            self._halt.set()
+        self._cache.stop()
+
+    def _keep_streaming(self) -> None:
+        failures = 0
+        while not self._halt.is_set():
+            started = time.monotonic()
+            try:
+                self._stream()
+            except TRANSIENT as error:
+                failures = 0 if time.monotonic() - started > PAUSE_S[-1] else failures + 1
+                pause = PAUSE_S[min(failures, len(PAUSE_S) - 1)]
+                log.warning("%s: again in %s s: %s", self._contract.type, pause, brief(error))
+                self._halt.wait(pause)
+
+    def _stream(self) -> None:
+        """Run one query from the committed offsets until it fails or the application stops."""
+        topic = topic_state(self._settings, self._contract.topic.name)
+        with postgres.connect(self._settings) as connection, postgres.connect(self._settings) as own:
+            at = control.resume(own, self._contract, topic)
+            writer = BatchWriter(
+                self._settings, self._contract, topic.generation, connection, self._cache
+            )
+            sink = Sink(writer)
+            log.info("%s: reads on from %s", self._contract.type, {p: s.next for p, s in at.items()})
+            with scratch(self._settings.scratch_dir) as checkpoint:
+                query = self._start(sink, at, checkpoint)
+                try:
+                    self._watch(query, own)
+                finally:
+                    sink.close()
+                    query.stop()
+        if sink.error or query.exception():
+            raise sink.error or query.exception()  # type: ignore[misc]
+
+    def _start(self, sink: Sink, at: dict[int, Progress], checkpoint: str) -> StreamingQuery:
+        # Each contract in a pool of its own: a busy topic does not starve a quiet one.
+        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self._contract.type)
+        return (
+            records(self._spark, self._settings, self._contract.topic.name, at)
+            .writeStream.queryName(self._contract.type)
+            .foreachBatch(sink)
+            .option("checkpointLocation", checkpoint)
+            .trigger(processingTime=f"{self._settings.stream_trigger_ms} milliseconds")
+            .start()
+        )
+
+    def _watch(self, query: StreamingQuery, connection: Connection) -> None:
+        while query.isActive and not self._halt.wait(BEAT_S):
+            control.beat(connection, self._contract.type)
+
+
+class Sink:
+    """Passes batches to a writer, remembers its error, and can be closed between two batches.
+
+    Spark turns an exception in here into text; the one remembered says what to do about it.
+    """
+
+    def __init__(self, writer: BatchWriter) -> None:
+        self._writer = writer
+        self._busy = threading.Lock()
+        self._closed = False
+        self.error: Exception | None = None
+
+    def __call__(self, frame: DataFrame, batch_id: int) -> None:
+        with self._busy:
+            if self._closed:
+                return  # the checkpoint may think it is written: it is thrown away
+            try:
+                self._writer.write(frame, batch_id)
+            except Exception as error:
+                self.error = error
+                raise
+
+    def close(self) -> None:
+        """Let the batch under way end, and take no other."""
+        with self._busy:
+            self._closed = True
+
+
+def records(
+    spark: SparkSession, settings: Settings, topic: str, at: dict[int, Progress]
+) -> DataFrame:
+    """The topic's records from the given offsets on, every partition named."""
+    offsets = {str(partition): state.next for partition, state in at.items()}
+    return (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka_brokers)
+        .option("subscribe", topic)
+        .option("startingOffsets", json.dumps({topic: offsets}))
+        .option("failOnDataLoss", "true")
+        .option("maxOffsetsPerTrigger", settings.stream_max_events)
+        .load()
+    )
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[str]:
+    """A checkpoint folder for one query, gone with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="checkpoint-", dir=folder, ignore_cleanup_errors=True) as path:
+        yield path
+
+
+def brief(error: Exception) -> str:
+    """The first lines of an error; Java's have hundreds."""
+    return "\n".join(str(error).splitlines()[:3])
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; exit code 1 with cause and remedy when it cannot go on."""
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)-7s %(name)s %(message)s")
+    for noisy in ("py4j", "kafka", "cassandra"):
+        logging.getLogger(noisy).setLevel("ERROR")
+    settings = load_settings(arguments=sys.argv[1:])
+    contracts = load_contracts(settings.schemas_dir)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    spark = spark_session(settings, "stream_events")
+    streams = [ContractStream(spark, settings, one, stop) for one in contracts.values()]
+    for stream in streams:
+        stream.start()
+    for stream in streams:
+        stream.join()
+    spark.stop()
+    errors = [stream.error for stream in streams if stream.error]
+    for error in errors:
+        log.error("%s", error, exc_info=None if isinstance(error, WatershedError) else error)
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,87 @@
+"""Keeps the cache up with the commits, beside the stream and never in its way."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+
+from watershed.contracts.model import Contract
+from watershed.settings import Settings
+from watershed.stores import cache, cassandra, control, postgres
+from watershed.stores.cache import Change
+from watershed.unavailable import UNAVAILABLE
+
+log = logging.getLogger("watershed.cache")
+
+PENDING_MAX = 64  # commits waiting for Redis; beyond that one rebuild is cheaper than all of them
+IDLE_S = 1.0
+
+
+class CacheWriter(threading.Thread):
+    """Applies each commit's change in order; rebuilds the cache when it has missed one.
+
+    Redis may be away, emptied or replaced at any time: the number in the cache tells, and what is
+    missing is made again from Cassandra and PostgreSQL.
+    """
+
+    def __init__(self, settings: Settings, contract: Contract) -> None:
+        super().__init__(name=f"cache-{contract.type}", daemon=True)
+        self._settings = settings
+        self._contract = contract
+        self._changes: queue.Queue[Change] = queue.Queue()
+        self._stopping = threading.Event()
+        self._client = cache.connect(settings)
+        self._away = False
+
+    def put(self, change: Change) -> None:
+        """Hand over a commit's change; returns at once."""
+        if self._changes.qsize() < PENDING_MAX:
+            self._changes.put(change)
+
+    def stop(self) -> None:
+        """Write what is waiting, then end; what cannot be written is rebuilt at the next start."""
+        self._stopping.set()
+        self.join()
+
+    def run(self) -> None:
+        while not (self._stopping.is_set() and (self._away or self._changes.empty())):
+            try:
+                self._step()
+                self._say(away=False)
+            except UNAVAILABLE as error:
+                self._say(away=True, why=error)
+                self._stopping.wait(IDLE_S)
+
+    def _step(self) -> None:
+        try:
+            change = self._changes.get(timeout=IDLE_S)
+        except queue.Empty:
+            self._rebuild_if_behind()
+            return
+        if not cache.apply(self._client, self._contract, self._settings.cache_ttl_s, change):
+            self._rebuild_if_behind()
+
+    def _rebuild_if_behind(self) -> None:
+        with postgres.connect(self._settings) as connection:
+            committed = control.sequence(connection, self._contract.type)
+            have = cache.cached_sequence(self._client, self._contract.type)
+            if have == committed:
+                return
+            with cassandra.connect(self._settings) as session:
+                done = cache.rebuild(
+                    self._client,
+                    self._contract,
+                    self._settings.cache_ttl_s,
+                    connection,
+                    session,
+                    self._settings.cassandra_keyspace,
+                )
+        log.info("%s: cache had commit %s, rebuilt as of %s", self._contract.type, have, done)
+
+    def _say(self, *, away: bool, why: Exception | None = None) -> None:
+        if away and not self._away:
+            log.warning("%s: cache cannot be written, retrying: %s", self._contract.type, why)
+        elif self._away and not away:
+            log.info("%s: cache is written again", self._contract.type)
+        self._away = away

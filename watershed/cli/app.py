@@ -1,0 +1,48 @@
+"""``./ws``: every command, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+
+import typer
+
+from watershed.cli import develop, look, shells, stack
+from watershed.cli.shared import fail
+from watershed.errors import WatershedError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Watershed: a stream of events, answered now and answered right."
+    "\n\nStart with [bold]./ws up[/]; look with [bold]./ws status[/]; prove with"
+    " [bold]./ws audit[/]; stop with [bold]./ws down[/].",
+)
+
+RUN, LOOK, SHELLS, DEVELOP = "Run the stack", "Look", "Shells", "Develop"
+app.command(rich_help_panel=RUN)(stack.up)
+app.command(rich_help_panel=RUN)(stack.down)
+app.command(rich_help_panel=RUN)(stack.doctor)
+app.command(rich_help_panel=RUN)(stack.destroy)
+app.command(rich_help_panel=LOOK)(look.status)
+app.command(rich_help_panel=LOOK)(look.audit)
+app.command(rich_help_panel=LOOK)(look.logs)
+app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.sql)
+app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.redis)
+app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.cql)
+app.command(rich_help_panel=DEVELOP, context_settings=shells.PASS_ON)(develop.test)
+app.command(rich_help_panel=DEVELOP)(develop.check)
+app.command(rich_help_panel=DEVELOP)(develop.fix)
+app.command(rich_help_panel=DEVELOP)(develop.lock)
+
+
+def main() -> None:
+    """Run the command line; an error a person can act on is printed without its stack trace."""
+    for noisy in ("kafka", "cassandra"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what they say, we say better
+    try:
+        app(prog_name="./ws")
+    except WatershedError as error:
+        fail(error)

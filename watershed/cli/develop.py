@@ -1,0 +1,79 @@
+"""``test``, ``check``, ``fix``, ``lock``: for those who change Watershed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+
+from watershed.cli.shared import say
+from watershed.stack import jars
+from watershed.stack.home import ROOT
+
+BIN = Path(sys.executable).parent
+CODE = ["watershed", "jobs", "producers", "tests", "ws"]
+CHECKS = {
+    "lint": ["ruff", "check", "--quiet", "."],
+    "format": ["ruff", "format", "--check", "--quiet", "."],
+    "types": ["mypy"],
+    "imports": ["lint-imports", "--no-cache"],
+    "packages": ["deptry", "."],
+}
+PINS = ("bootstrap", "main")
+
+
+def test(context: typer.Context) -> None:
+    """Everything a change must pass: checks, then unit, live and fault tests on real servers.
+
+    More arguments go to pytest: ./ws test tests/unit -k contract (the checks are then left out).
+    """
+    if not context.args:
+        check()
+    _exit_with(_run([sys.executable, "-m", "pytest", *(context.args or ["tests"])]))
+
+
+def check() -> None:
+    """Lint, format, types, import rules and declared packages; changes nothing."""
+    failed = [name for name, command in CHECKS.items() if not _passes(name, command)]
+    if failed:
+        say(f"[red]✗[/] {', '.join(failed)}; ./ws fix mends lint and format")
+        sys.exit(1)
+
+
+def fix() -> None:
+    """Mend what lint and format can mend by themselves."""
+    _run([str(BIN / "ruff"), "check", "--fix", "--quiet", "."])
+    _exit_with(_run([str(BIN / "ruff"), "format", "--quiet", "."]))
+
+
+def lock() -> None:
+    """Resolve every pinned version anew: Python packages with hashes, jars with checksums."""
+    locks = ROOT / "infra" / "locks"
+    for name in PINS:
+        say(f"resolving {name}.in")
+        command = [str(BIN / "uv"), "pip", "compile", "--quiet", "--python-version", "3.11",
+                   "--generate-hashes", "--no-header", "--no-annotate", "--upgrade",
+                   f"{name}.in", "-o", f"{name}.txt"]  # fmt: skip
+        if name != "bootstrap":
+            command += ["-c", "bootstrap.txt"]
+        subprocess.run(command, cwd=locks, check=True)
+    say("resolving jars.in (some minutes)")
+    jars.LOCK.write_text(jars.lock())
+
+
+def _passes(name: str, command: list[str]) -> bool:
+    done = _run([str(BIN / command[0]), *command[1:]])
+    say(f"[{'green' if done == 0 else 'red'}]{'✓' if done == 0 else '✗'}[/] {name}")
+    return done == 0
+
+
+def _run(command: list[str]) -> int:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+
+
+def _exit_with(code: int) -> None:
+    sys.exit(code)

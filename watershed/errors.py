@@ -1,0 +1,48 @@
+"""The errors Watershed raises on purpose.
+
+    WatershedError            cause and remedy, secret-free; the command line prints it and exits 1
+    ├── SettingsError         a setting is missing or malformed
+    ├── ContractError         a contract cannot be used: file, line, cure
+    ├── StackError            a local server could not be installed, started or stopped
+    ├── StoreError            a store is not as it must be (a foreign table, a missing role)
+    └── ProgressError         the stream cannot go on without losing or repeating events
+        └── OvertakenError    another writer committed first: start again from the commit
+"""
+
+from __future__ import annotations
+
+
+class WatershedError(Exception):
+    """An error a person can act on.
+
+    ``cause`` says what is wrong, ``remedy`` what to do about it; both without secrets.
+    """
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        self.cause = cause
+        self.remedy = remedy
+        super().__init__(f"{cause}\n  -> {remedy}" if remedy else cause)
+
+
+class SettingsError(WatershedError):
+    """A setting is missing or malformed."""
+
+
+class ContractError(WatershedError):
+    """A contract cannot be used; the cause starts with ``file:line``."""
+
+
+class StackError(WatershedError):
+    """A local server could not be installed, started or stopped."""
+
+
+class StoreError(WatershedError):
+    """A store is not as it must be."""
+
+
+class ProgressError(WatershedError):
+    """The stream cannot go on without losing or repeating events."""
+
+
+class OvertakenError(ProgressError):
+    """Another writer committed these offsets first: start again from the commit."""

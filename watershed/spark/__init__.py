@@ -1,0 +1,1 @@
+"""Everything that needs pyspark, beside the jobs."""

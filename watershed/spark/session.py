@@ -1,0 +1,63 @@
+"""Spark sessions, with the settings that this project needs and why."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+
+from watershed.settings import Settings
+
+
+def spark_session(settings: Settings, name: str) -> SparkSession:
+    """A session for one job. Under ``spark-submit`` its settings stand before these."""
+    builder = SparkSession.builder.appName(name).master(settings.spark_master)
+    for key, value in _conf(settings).items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    # Given at run time, passwords are in no argument list and on no page of Spark's.
+    spark.conf.set("spark.cassandra.auth.username", settings.cassandra_user)
+    spark.conf.set("spark.cassandra.auth.password", settings.secret("cassandra_password"))
+    spark.sparkContext.setLogLevel("WARN")
+    return spark
+
+
+def _conf(settings: Settings) -> dict[str, str]:
+    conf = {
+        "spark.driver.memory": f"{settings.spark_driver_memory_mb}m",
+        # Heap that is free goes back to the machine, which servers share.
+        "spark.driver.extraJavaOptions": "-XX:+UseG1GC -XX:MaxHeapFreeRatio=30"
+        " -XX:+ExitOnOutOfMemoryError",
+        "spark.sql.session.timeZone": "UTC",
+        # Tiny batches: more partitions than cores would cost more than they give.
+        "spark.sql.shuffle.partitions": "2",
+        "spark.default.parallelism": "2",
+        "spark.scheduler.mode": "FAIR",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": str(settings.spark_ui_port > 0).lower(),
+        "spark.ui.port": str(settings.spark_ui_port),
+        "spark.ui.showConsoleProgress": "false",
+        # The page keeps this many of each; the default of 1000 costs a long job its heap.
+        "spark.ui.retainedJobs": "100",
+        "spark.ui.retainedStages": "100",
+        "spark.sql.ui.retainedExecutions": "50",
+        "spark.sql.streaming.numRecentProgressUpdates": "10",
+        "spark.local.dir": str(settings.scratch_dir),
+        "spark.sql.warehouse.dir": str(settings.scratch_dir / "warehouse"),
+        "spark.sql.extensions": "com.datastax.spark.connector.CassandraSparkExtensions",
+        "spark.cassandra.connection.host": settings.cassandra_host,
+        "spark.cassandra.connection.port": str(settings.cassandra_port),
+        "spark.cassandra.connection.localDC": settings.cassandra_datacenter,
+        "spark.cassandra.input.consistency.level": "LOCAL_QUORUM",
+        "spark.cassandra.output.consistency.level": "LOCAL_QUORUM",
+        # Unset columns, not tombstones.
+        "spark.cassandra.output.ignoreNulls": "true",
+        # Full single-partition batches: a task's rows share few partitions.
+        "spark.cassandra.output.batch.grouping.key": "partition",
+        "spark.cassandra.output.batch.size.bytes": "32768",
+        "spark.cassandra.output.concurrent.writes": "8",
+        # The pool outlives the pause between two batches.
+        "spark.cassandra.connection.keepAliveMS": "60000",
+    }
+    if settings.spark_jars:
+        conf["spark.driver.extraClassPath"] = settings.spark_jars
+    return conf

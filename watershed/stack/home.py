@@ -1,0 +1,183 @@
+"""Where a local stack keeps what it has: data, logs, secrets and ports, under one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pwd
+import secrets
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from watershed.errors import StackError
+from watershed.settings import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRETS = (
+    "cassandra_admin_password",
+    "cassandra_password",
+    "postgres_admin_password",
+    "postgres_password",
+    "redis_password",
+)
+SERVER_USERS = ("postgres", "nobody")  # whom PostgreSQL drops to under root, first that exists
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports of one stack: each server's standard one plus the stack's offset."""
+
+    kafka: int
+    kafka_controller: int
+    cassandra: int
+    cassandra_storage: int
+    cassandra_jmx: int
+    postgres: int
+    redis: int
+    spark_ui: int
+
+    @classmethod
+    def at(cls, offset: int) -> Ports:
+        """The standard ports moved by ``offset``."""
+        ports = cls(9092, 9093, 9042, 7000, 7199, 5432, 6379, 4040)
+        return cls(*(port + offset for port in asdict(ports).values()))
+
+
+def default_home() -> Path:
+    """Root's home lies outside /root, so that PostgreSQL's user can reach its data."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/watershed")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "watershed"
+
+
+def cache_dir() -> Path:
+    """The user's cache of environments and jars: the folder that holds this environment."""
+    return Path(sys.prefix).parent
+
+
+@dataclass(frozen=True)
+class Home:
+    """One stack's folder. ``port_offset`` is kept in it from the first start on."""
+
+    path: Path
+    port_offset: int = 0
+
+    @classmethod
+    def open(cls, path: Path, port_offset: int | None = None) -> Home:
+        """The home at ``path``, with the offset given or else the one it was started with."""
+        path = path.resolve()
+        config = path / "stack.json"
+        kept = json.loads(config.read_text())["port_offset"] if config.exists() else 0
+        return cls(path, kept if port_offset is None else port_offset)
+
+    @property
+    def ports(self) -> Ports:
+        return Ports.at(self.port_offset)
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "stack.json").exists()
+
+    def folder(self, *parts: str) -> Path:
+        """A folder below the home, made for its owner alone."""
+        path = self.path.joinpath(*parts)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def data(self) -> Path:
+        return self.folder("data")
+
+    @property
+    def logs(self) -> Path:
+        return self.folder("logs")
+
+    @property
+    def run(self) -> Path:
+        return self.folder("run")
+
+    def log(self, service: str) -> Path:
+        """The file with all that a service prints."""
+        return self.logs / f"{service}.log"
+
+    @property
+    def postgres_data(self) -> Path:
+        """PostgreSQL's data: below the home where its user can reach it, else in /var/lib."""
+        user = server_user()
+        if user is None or _reachable(self.path, user):
+            return self.path / "data" / "postgres"
+        name = hashlib.sha256(str(self.path).encode()).hexdigest()[:12]
+        return Path("/var/lib/watershed-postgres") / name
+
+    def prepare(self) -> None:
+        """Make the folder, its secrets and its settings; repeated calls keep the secrets."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o711)  # PostgreSQL's user passes through; what matters is closed below
+        self.folder("secrets").chmod(0o700)
+        for name in SECRETS:
+            self._make_secret(name)
+        write_private(self.path / "stack.json", json.dumps({"port_offset": self.port_offset}))
+        write_private(self.path / "settings.env", self._settings_env())
+
+    def settings(self) -> Settings:
+        """The settings of this stack; the environment may override one."""
+        if not self.exists:
+            raise StackError(f"no stack at {self.path}", "start one with ./ws up, or name --home")
+        return load_settings(self.path / "settings.env")
+
+    def secret(self, name: str) -> str:
+        return (self.path / "secrets" / name).read_text()
+
+    def _make_secret(self, name: str) -> None:
+        path = self.path / "secrets" / name
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(24))
+
+    def _settings_env(self) -> str:
+        ports = self.ports
+        values = {
+            "SCHEMAS_DIR": ROOT / "schemas",
+            "SECRETS_DIR": self.path / "secrets",
+            "SCRATCH_DIR": self.folder("scratch"),
+            "KAFKA_BROKERS": f"127.0.0.1:{ports.kafka}",
+            "CASSANDRA_PORT": ports.cassandra,
+            "POSTGRES_PORT": ports.postgres,
+            "REDIS_PORT": ports.redis,
+            "SPARK_UI_PORT": ports.spark_ui,
+        }
+        return "".join(f"WATERSHED_{key}={value}\n" for key, value in values.items())
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    with open(part, "w", opener=lambda p, flags: os.open(p, flags, 0o600)) as file:
+        file.write(text)
+    part.rename(path)
+
+
+def server_user() -> pwd.struct_passwd | None:
+    """Whom PostgreSQL runs as: None for the user itself, somebody harmless for root."""
+    if os.geteuid() != 0:
+        return None
+    known = {user.pw_name: user for user in pwd.getpwall()}
+    for name in SERVER_USERS:
+        if name in known:
+            return known[name]
+    raise StackError("PostgreSQL refuses to run as root", "add a user named postgres")
+
+
+def _reachable(path: Path, user: pwd.struct_passwd) -> bool:
+    """Whether ``user`` may pass through every folder above ``path`` that is there already."""
+    return all(_passes(folder, user) for folder in path.parents if folder.exists())
+
+
+def _passes(folder: Path, user: pwd.struct_passwd) -> bool:
+    found = folder.stat()
+    if found.st_uid == user.pw_uid:
+        return bool(found.st_mode & 0o100)
+    if found.st_gid == user.pw_gid:
+        return bool(found.st_mode & 0o010)
+    return bool(found.st_mode & 0o001)

@@ -1,0 +1,123 @@
+"""The processes of a stack: started with its mark, found by it, ended as a whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from watershed.stack.home import ROOT, Home
+from watershed.stack.java import java_home
+from watershed.stack.service import Service
+
+MARK = "WATERSHED_STACK"
+"""The variable in a child's environment that names the home it belongs to."""
+
+KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "USER")
+END_TIMEOUT_S = 20
+
+
+def spawn(service: Service, home: Home) -> subprocess.Popen[bytes]:
+    """Start a service in a session of its own, with its output in its log."""
+    with home.log(service.name).open("ab") as log:
+        return subprocess.Popen(
+            service.command,
+            env=environment(home) | service.env,
+            cwd="/" if service.user else home.path,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=service.user.pw_uid if service.user else None,
+            group=service.user.pw_gid if service.user else None,
+            extra_groups=[] if service.user else None,
+        )
+
+
+def environment(home: Home) -> dict[str, str]:
+    """What a service sees: the stack's settings, Java, a usual PATH, and the stack's mark."""
+    settings = dict(
+        line.split("=", 1) for line in (home.path / "settings.env").read_text().splitlines()
+    )
+    own = {key: value for key, value in os.environ.items() if key.startswith("WATERSHED_")}
+    return {
+        **{key: os.environ[key] for key in KEPT if key in os.environ},
+        **settings,
+        **own,
+        "PATH": os.pathsep.join([str(Path(os.sys.executable).parent), os.defpath]),  # type: ignore[attr-defined]
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "JAVA_HOME": str(java_home()),
+        "TMPDIR": str(home.folder("scratch")),
+        MARK: str(home.path),
+    }
+
+
+def belonging_to(home: Home) -> list[psutil.Process]:
+    """Every process that carries the stack's mark, its supervisor included."""
+    return [process for process in psutil.process_iter() if _mark(process) == str(home.path)]
+
+
+def _mark(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(MARK)
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return None  # another user's, or gone meanwhile: not ours
+
+
+def end_all(processes: Iterable[psutil.Process]) -> None:
+    """Ask processes to end, with what they started; make those that do not."""
+    family = {member for process in processes for member in _with_children(process)}
+    for process in family:
+        _send(process, signal.SIGTERM)
+    _, alive = psutil.wait_procs(family, timeout=END_TIMEOUT_S)
+    for process in alive:
+        _send(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=END_TIMEOUT_S)
+
+
+def _with_children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return  # it ended by itself, which is what was wanted
+
+
+def memory_bytes(pid: int) -> int:
+    """Proportional set size of a process and all below it: shared pages are counted once."""
+    return sum(map(_pss, _with_children(psutil.Process(pid))))
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0
+
+
+def listener(port: int) -> str | None:
+    """Who listens on a loopback port: ``name (pid N)``, None when it is free."""
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            return _name(connection.pid)
+    return None
+
+
+def _name(pid: int | None) -> str:
+    if pid is None:
+        return "another user's process"
+    try:
+        return f"{psutil.Process(pid).name()} (pid {pid})"
+    except psutil.NoSuchProcess:
+        return f"pid {pid}"

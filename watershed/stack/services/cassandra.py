@@ -1,0 +1,61 @@
+"""Cassandra: one node from Maven Central's jars, with passwords from its first minute on."""
+
+from __future__ import annotations
+
+from watershed.contracts.load import load_contracts
+from watershed.stack.home import ROOT, Home, write_private
+from watershed.stack.jars import class_path, fetch
+from watershed.stack.java import java
+from watershed.stack.service import Service, listens, render
+from watershed.stores.cassandra import ensure_roles, ensure_tables
+
+HEAP_MB = 1024
+
+
+def cassandra(home: Home) -> Service:
+    """The node; keyspace, roles and tables are made once it answers."""
+    data = home.data / "cassandra"
+    config = home.run / "cassandra.yaml"
+
+    def prepare() -> None:
+        data.mkdir(exist_ok=True)
+        write_private(config, render("cassandra.yaml", home, data=str(data)))
+
+    def after() -> None:
+        settings = home.settings()
+        ensure_roles(settings, admin_password=settings.secret("cassandra_admin_password"))
+        ensure_tables(settings, load_contracts(settings.schemas_dir).values())
+
+    return Service(
+        "cassandra",
+        (*_jvm(home), f"-Dcassandra.config=file://{config}", f"-Dcassandra.storagedir={data}",
+         "-cp", class_path("cassandra"), "org.apache.cassandra.service.CassandraDaemon"),
+        ready=lambda: listens(home.ports.cassandra),
+        prepare=prepare,
+        after=after,
+        stop_timeout_s=60,
+    )  # fmt: skip
+
+
+def _jvm(home: Home) -> tuple[str, ...]:
+    local = ROOT / "infra" / "local"
+    modules = (local / "cassandra-java17.txt").read_text().split()
+    agent = next(fetch("cassandra").glob("jamm-*.jar"))
+    return (
+        java(),
+        f"-javaagent:{agent}",
+        f"-Xms{HEAP_MB // 2}m",
+        f"-Xmx{HEAP_MB}m",
+        "-XX:+UseG1GC",
+        "-XX:+ExitOnOutOfMemoryError",
+        *modules,
+        f"-Dlogback.configurationFile={local / 'logback.xml'}",
+        f"-Dcassandra.jmx.local.port={home.ports.cassandra_jmx}",
+        "-Dcassandra.foreground=yes",
+        # The first role is made at once, not after the default ten seconds.
+        "-Dcassandra.superuser_setup_delay_ms=0",
+        # A single node has nobody to wait for.
+        "-Dcassandra.ring_delay_ms=0",
+        "-Dcassandra.skip_wait_for_gossip_to_settle=0",
+        "-Dio.netty.tryReflectionSetAccessible=true",
+    )

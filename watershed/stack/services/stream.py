@@ -1,0 +1,34 @@
+"""The streaming application, one process for every contract."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from watershed.contracts.load import load_contracts
+from watershed.stack.home import ROOT, Home
+from watershed.stack.jars import class_path
+from watershed.stack.service import Service
+from watershed.stores.control import heartbeats
+from watershed.stores.postgres import connect
+
+
+def stream(home: Home) -> Service:
+    """``jobs/stream_events.py``; ready once each contract's query has reported itself."""
+    started = time.time()
+
+    def ready() -> bool:
+        settings = home.settings()
+        with connect(settings) as connection:
+            beats = heartbeats(connection)
+        types = load_contracts(settings.schemas_dir)
+        return all(name in beats and beats[name].timestamp() > started for name in types)
+
+    return Service(
+        "stream",
+        (sys.executable, str(ROOT / "jobs" / "stream_events.py")),
+        ready,
+        needs=("cassandra", "kafka", "postgres"),
+        env={"WATERSHED_SPARK_JARS": class_path("spark")},
+        stop_timeout_s=60,
+    )

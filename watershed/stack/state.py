@@ -1,0 +1,72 @@
+"""What the supervisor reports of itself, in one file that anybody may read at any time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from typing import IO
+
+from watershed.stack.home import Home, write_private
+
+
+@dataclass
+class ServiceState:
+    """One service: ``status`` is waiting, starting, ready, restarting or stopped."""
+
+    status: str = "waiting"
+    pid: int | None = None
+    restarts: int = 0
+    ready_after_s: float | None = None
+
+
+@dataclass
+class StackState:
+    """The whole stack; ``error`` says why it gave up, if it did."""
+
+    pid: int
+    services: dict[str, ServiceState] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every service answers."""
+        return all(service.status == "ready" for service in self.services.values())
+
+    def write(self, home: Home) -> None:
+        write_private(home.run / "state.json", json.dumps(asdict(self)))
+
+
+def read_state(home: Home) -> StackState | None:
+    """The last state written; None when no stack was ever started here."""
+    path = home.run / "state.json"
+    if not path.exists():
+        return None
+    raw = json.loads(path.read_text())
+    services = {name: ServiceState(**values) for name, values in raw.pop("services").items()}
+    return StackState(services=services, **raw)
+
+
+def hold(home: Home) -> IO[str] | None:
+    """Take the home for this process's lifetime; None when a supervisor has it.
+
+    The kernel frees it however the process ends, so it cannot be stale.
+    """
+    lock = (home.run / "lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    os.set_inheritable(lock.fileno(), False)
+    return lock
+
+
+def running(home: Home) -> bool:
+    """Whether a supervisor runs this stack now."""
+    lock = hold(home)
+    if lock is None:
+        return True
+    lock.close()
+    return False

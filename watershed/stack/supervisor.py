@@ -1,0 +1,204 @@
+"""Starts the services of a stack by readiness, restarts what dies, and stops them all.
+
+Runs as a process of its own: ``python -m watershed.stack.supervisor HOME PORT_OFFSET``. One thread
+follows each service; the main thread waits for SIGTERM, or for a first start that failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from watershed.errors import StackError, WatershedError
+from watershed.stack.home import Home
+from watershed.stack.processes import belonging_to, end_all, spawn
+from watershed.stack.service import Service
+from watershed.stack.services import services
+from watershed.stack.state import ServiceState, StackState, hold
+from watershed.unavailable import UNAVAILABLE
+
+POLL_S = 0.2
+BACKOFF_S = (0.5, 1, 2, 4, 8)
+HEALTHY_S = 60  # a service that lived this long starts again at the shortest backoff
+LOG_LINES = 12
+LOG_BYTES = 32 * 2**20
+
+log = logging.getLogger("watershed.supervisor")
+
+
+class Supervisor:
+    """Runs ``services`` for ``home`` until it is told to stop."""
+
+    def __init__(self, home: Home, services: list[Service]) -> None:
+        self._home = home
+        self._services = services
+        self._stopping = threading.Event()
+        self._ready = {service.name: threading.Event() for service in services}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+        self._state = StackState(
+            pid=psutil.Process().pid, services={s.name: ServiceState() for s in services}
+        )
+
+    def run(self) -> str:
+        """Run until stopped; the error that ended it, empty after an ordinary stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        self._report()
+        threads = [threading.Thread(target=self._follow, args=[s]) for s in self._services]
+        for thread in threads:
+            thread.start()
+        while not self._stopping.wait(10):
+            self._trim_logs()
+        self._stop()
+        for thread in threads:
+            thread.join()
+        return self._state.error
+
+    def _follow(self, service: Service) -> None:
+        """Keep one service running: the body of its thread."""
+        try:
+            if self._wait_for_needs(service):
+                service.prepare()
+                self._keep_running(service)
+        except Exception as error:  # whatever it is, the stack must stop and say so
+            if not isinstance(error, WatershedError):
+                log.exception("%s", service.name)
+            self._fail(f"{service.name}: {error}")
+
+    def _keep_running(self, service: Service) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            process = self._start(service)
+            if self._become_ready(service, process, started):
+                process.wait()
+            if self._stopping.is_set():
+                return
+            if not self._ready[service.name].is_set():
+                raise StackError(f"ended with {process.wait()} before it was ready{self._tail(service)}")
+            failures = 0 if time.monotonic() - started > HEALTHY_S else failures + 1
+            self._restart_later(service, process, BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+
+    def _start(self, service: Service) -> subprocess.Popen[bytes]:
+        with self._lock:  # a stop must see every process that was started
+            process = spawn(service, self._home)
+            self._processes[service.name] = process
+        self._report(service, status="starting", pid=process.pid)
+        return process
+
+    def _become_ready(
+        self, service: Service, process: subprocess.Popen[bytes], started: float
+    ) -> bool:
+        """Wait until the service answers; False when it ended or the stack stops first."""
+        deadline = started + service.ready_timeout_s
+        while not self._answers(service):
+            if process.poll() is not None or self._stopping.wait(POLL_S):
+                return False
+            if time.monotonic() > deadline and not self._ready[service.name].is_set():
+                raise StackError(f"not ready after {service.ready_timeout_s:.0f} s{self._tail(service)}")
+        if not self._ready[service.name].is_set():
+            service.after()
+            self._ready[service.name].set()
+        took = round(time.monotonic() - started, 1)
+        log.info("%s is ready after %s s", service.name, took)
+        self._report(service, status="ready", ready_after_s=took)
+        return True
+
+    def _answers(self, service: Service) -> bool:
+        try:
+            return service.ready()
+        except UNAVAILABLE:
+            return False
+
+    def _restart_later(
+        self, service: Service, process: subprocess.Popen[bytes], wait_s: float
+    ) -> None:
+        log.warning("%s ended with %s; restart in %s s", service.name, process.returncode, wait_s)
+        restarts = self._state.services[service.name].restarts + 1
+        self._report(service, status="restarting", pid=None, restarts=restarts)
+        self._stopping.wait(wait_s)
+
+    def _wait_for_needs(self, service: Service) -> bool:
+        for need in service.needs:
+            while not self._ready[need].wait(POLL_S):
+                if self._stopping.is_set():
+                    return False
+        return True
+
+    def _stop(self) -> None:
+        """Stop programs before the servers they use, the servers side by side."""
+        with self._lock:
+            programs = [s for s in reversed(self._services) if s.needs]
+            servers = [s for s in self._services if not s.needs]
+        for group in (programs, servers):
+            for service in group:
+                self._signal(service, service.stop_signal)
+            for service in group:
+                self._wait_ended(service)
+        self._report()
+
+    def _signal(self, service: Service, number: signal.Signals) -> None:
+        process = self._processes.get(service.name)
+        if process is not None and process.poll() is None:
+            log.info("stopping %s", service.name)
+            process.send_signal(number)
+
+    def _wait_ended(self, service: Service) -> None:
+        process = self._processes.get(service.name)
+        if process is None:
+            return
+        try:
+            process.wait(service.stop_timeout_s)
+        except subprocess.TimeoutExpired:
+            log.warning("%s did not stop in %s s: killed", service.name, service.stop_timeout_s)
+            end_all([psutil.Process(process.pid)])
+        self._report(service, status="stopped", pid=None)
+
+    def _fail(self, message: str) -> None:
+        log.error("%s", message)
+        with self._lock:
+            self._state.error = self._state.error or message  # the first cause, not its echoes
+        self._stopping.set()
+
+    def _report(self, service: Service | None = None, **changes: object) -> None:
+        with self._lock:
+            if service is not None:
+                vars(self._state.services[service.name]).update(changes)
+            self._state.write(self._home)
+
+    def _tail(self, service: Service) -> str:
+        lines = self._home.log(service.name).read_text(errors="replace").splitlines()[-LOG_LINES:]
+        return "".join(f"\n    {line}" for line in [f"its last lines ({service.name}.log):", *lines])
+
+    def _trim_logs(self) -> None:
+        """Keep each log and one older copy below LOG_BYTES; writers append and do not notice."""
+        for path in self._home.logs.glob("*.log"):
+            if path.stat().st_size > LOG_BYTES:
+                path.with_suffix(".log.1").write_bytes(path.read_bytes())
+                path.write_bytes(b"")
+
+
+def main(path: str, port_offset: str) -> int:
+    """The supervisor's process: exit code 1 when the stack gave up."""
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)-7s %(message)s")
+    for noisy in ("kafka", "cassandra", "alembic"):
+        logging.getLogger(noisy).setLevel("ERROR")
+    home = Home.open(Path(path), int(port_offset))
+    lock = hold(home)
+    if lock is None:
+        raise StackError(f"a stack is running in {home.path} already")
+    end_all(process for process in belonging_to(home) if process.pid != psutil.Process().pid)
+    home.prepare()
+    return 1 if Supervisor(home, services(home)).run() else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

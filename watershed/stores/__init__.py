@@ -1,0 +1,1 @@
+"""One module per stored thing: its layout, its writer and its reader together."""

@@ -1,0 +1,185 @@
+"""The cache in Redis: the newest critical events of each entity, and the positions.
+
+    critical:<type>:<entity>         sorted set: event id by event time (ms)
+    critical:<type>:<entity>:events  hash: event id -> the event's JSON
+    position:<type>:<group>          hash: value, event_count, sequence
+    cache:<type>                     the number of the last commit that is in the cache, whole
+
+Every key expires. The stores are the truth: what is missing here is made again from them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import redis
+from cassandra.cluster import Session
+from psycopg2.extensions import connection as Connection
+
+from watershed.contracts.model import Contract
+from watershed.settings import Settings
+from watershed.stores import control, critical, flow
+from watershed.stores.critical import CriticalEvent
+from watershed.stores.flow import Position
+
+TIMEOUT_S = 2
+
+ADD_EVENTS = """
+local keep, ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
+for i = 3, #ARGV, 3 do
+  -- Of one event id the newest time stays, then the first arrival: as in the stores.
+  if redis.call('ZADD', KEYS[1], 'GT', 'CH', ARGV[i], ARGV[i + 1]) == 1 then
+    redis.call('HSET', KEYS[2], ARGV[i + 1], ARGV[i + 2])
+  end
+end
+local over = redis.call('ZRANGE', KEYS[1], 0, -keep - 1)
+for _, id in ipairs(over) do
+  redis.call('ZREM', KEYS[1], id)
+  redis.call('HDEL', KEYS[2], id)
+end
+redis.call('EXPIRE', KEYS[1], ttl)
+redis.call('EXPIRE', KEYS[2], ttl)
+return #over
+"""
+
+SET_POSITION = """
+local known = redis.call('HGET', KEYS[1], 'sequence')
+if known and tonumber(known) > tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'sequence', ARGV[1], 'value', ARGV[2], 'event_count', ARGV[3])
+redis.call('EXPIRE', KEYS[1], tonumber(ARGV[4]))
+return 1
+"""
+
+ADVANCE = """
+local known = redis.call('GET', KEYS[1])
+if ARGV[3] == 'next' and (known or '') ~= ARGV[4] then return 0 end
+if known and tonumber(known) > tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', tonumber(ARGV[2]))
+return 1
+"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one commit changes in the cache."""
+
+    sequence: int
+    positions: list[Position]
+    events: list[CriticalEvent]
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client; constructing does not connect. Calls raise RedisError."""
+    return redis.Redis(
+        settings.redis_host,
+        settings.redis_port,
+        password=settings.secret("redis_password"),
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        decode_responses=True,
+    )
+
+
+def list_key(event_type: str, entity: str) -> str:
+    return f"critical:{event_type}:{entity}"
+
+
+def position_key(event_type: str, groups: tuple[Any, ...]) -> str:
+    return ":".join(["position", event_type, *map(str, groups)])
+
+
+def sequence_key(event_type: str) -> str:
+    return f"cache:{event_type}"
+
+
+def cached_sequence(client: redis.Redis, event_type: str) -> int:
+    """The last commit that the cache has; 0 when it is empty."""
+    found = client.get(sequence_key(event_type))
+    return int(found) if found else 0  # type: ignore[arg-type]
+
+
+def apply(client: redis.Redis, contract: Contract, ttl_s: int, change: Change) -> bool:
+    """Add one commit to a cache that has the one before it.
+
+    False when it has not: then it must be rebuilt. Every reply is checked: a command that failed
+    raises RedisError, and the cache keeps its older number.
+    """
+    if cached_sequence(client, contract.type) != change.sequence - 1:
+        return False
+    _write(client, contract, ttl_s, change)
+    return _advance(client, contract, ttl_s, change.sequence, "next")
+
+
+def rebuild(
+    client: redis.Redis,
+    contract: Contract,
+    ttl_s: int,
+    connection: Connection,
+    session: Session,
+    keyspace: str,
+) -> int:
+    """Make the cache again from the stores as of one commit; that commit's number."""
+    change = expected(contract, connection, session, keyspace)
+    _write(client, contract, ttl_s, change)
+    _advance(client, contract, ttl_s, change.sequence, "rebuilt")
+    return change.sequence
+
+
+def expected(
+    contract: Contract, connection: Connection, session: Session, keyspace: str
+) -> Change:
+    """What the cache should hold, whole, as of the last commit."""
+    connection.rollback()
+    connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    sequence = control.sequence(connection, contract.type)
+    positions = flow.positions(connection, contract)
+    generation = control.generation(connection, contract.type)
+    progress = control.progress(connection, contract.type, generation) if generation else {}
+    connection.rollback()
+    committed = {partition: state.next for partition, state in progress.items()}
+    events = [
+        event
+        for entity in critical.entities(session, keyspace, contract)
+        for event in critical.newest(session, keyspace, contract, entity, committed)
+    ]
+    return Change(sequence, positions, events)
+
+
+def _write(client: redis.Redis, contract: Contract, ttl_s: int, change: Change) -> None:
+    pipeline = client.pipeline(transaction=False)
+    for entity, events in _by_entity(change.events).items():
+        key = list_key(contract.type, entity)
+        arguments = [part for event in events for part in _arguments(event)]
+        head = [contract.critical.keep, ttl_s]
+        pipeline.eval(ADD_EVENTS, 2, key, f"{key}:events", *head, *arguments)
+    for position in change.positions:
+        values = [change.sequence, str(position.value), position.count, ttl_s]
+        pipeline.eval(SET_POSITION, 1, position_key(contract.type, position.groups), *values)
+    pipeline.execute()
+
+
+def _advance(client: redis.Redis, contract: Contract, ttl_s: int, sequence: int, how: str) -> bool:
+    before = sequence - 1 if sequence > 1 else ""
+    arguments = [sequence, ttl_s, how, before]
+    return bool(client.eval(ADVANCE, 1, sequence_key(contract.type), *arguments))
+
+
+def _by_entity(events: Iterable[CriticalEvent]) -> dict[str, list[CriticalEvent]]:
+    found: dict[str, list[CriticalEvent]] = defaultdict(list)
+    for event in events:
+        found[event.entity].append(event)
+    return found
+
+
+def _arguments(event: CriticalEvent) -> tuple[int, str, str]:
+    return (milliseconds(event.event_time), event.event_id, event.event)
+
+
+def milliseconds(time: datetime) -> int:
+    """Epoch milliseconds of a UTC time, with or without a zone; exact."""
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return (aware - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)

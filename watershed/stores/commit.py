@@ -1,0 +1,112 @@
+"""The commit: the one PostgreSQL transaction that ends a micro-batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg2.extensions import connection as Connection
+
+from watershed.contracts.model import Contract
+from watershed.errors import OvertakenError, ProgressError
+from watershed.stores import flow
+from watershed.stores.flow import Position, Sum
+
+
+@dataclass(frozen=True)
+class OffsetRange:
+    """What a batch has of one Kafka partition: records ``[from_offset, to_offset)``."""
+
+    partition: int
+    from_offset: int
+    to_offset: int
+    arrival_min: datetime
+    arrival_max: datetime
+    stored: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that was made: its number, and the positions it changed."""
+
+    sequence: int
+    positions: list[Position]
+
+
+def commit(
+    connection: Connection,
+    contract: Contract,
+    generation: str,
+    ranges: list[OffsetRange],
+    sums: list[Sum],
+) -> Commit:
+    """Move the offsets by compare-and-set and add the flow, all or nothing.
+
+    Raises OvertakenError when another writer has these records committed, ProgressError when
+    there is a hole before them; nothing is changed then. After an OperationalError it may have
+    been made or not: reading the committed offsets again tells.
+    """
+    with connection:  # commits, or rolls back on any error
+        sequence = _next_sequence(connection, contract)
+        for one in sorted(ranges, key=lambda r: r.partition):  # one order: no deadlock
+            _advance(connection, contract, generation, one)
+            _index(connection, contract, generation, one, sequence)
+        return Commit(sequence, flow.add(connection, contract, sums))
+
+
+def _next_sequence(connection: Connection, contract: Contract) -> int:
+    cursor = connection.cursor()
+    cursor.execute(
+        "UPDATE control.stream SET sequence = sequence + 1 WHERE type = %s RETURNING sequence",
+        [contract.type],
+    )
+    return int(cursor.fetchone()[0])  # type: ignore[index]
+
+
+def _advance(
+    connection: Connection, contract: Contract, generation: str, one: OffsetRange
+) -> None:
+    cursor = connection.cursor()
+    key = [contract.type, generation, one.partition]
+    cursor.execute(
+        "UPDATE control.stream_offset SET next_offset = %s, watermark = greatest(watermark, %s),"
+        " stored = stored + %s, quarantined = quarantined + %s"
+        " WHERE type = %s AND generation = %s AND kafka_partition = %s AND next_offset = %s",
+        [one.to_offset, one.arrival_max, one.stored, one.quarantined, *key, one.from_offset],
+    )
+    if cursor.rowcount == 1:
+        return
+    cursor.execute(
+        "SELECT next_offset FROM control.stream_offset"
+        " WHERE type = %s AND generation = %s AND kafka_partition = %s",
+        key,
+    )
+    found = cursor.fetchone()
+    _refuse(contract, one, found[0] if found else None)
+
+
+def _refuse(contract: Contract, one: OffsetRange, committed: int | None) -> None:
+    where = f"{contract.type}/{one.partition}"
+    if committed is None or committed < one.from_offset:
+        raise ProgressError(
+            f"{where}: the batch begins at {one.from_offset}, committed is {committed}",
+            "start again: the stream then reads from the committed offsets",
+        )
+    raise OvertakenError(
+        f"{where}: records from {one.from_offset} are committed up to {committed} already",
+        "is a second stream running? it may go on; this one starts again",
+    )
+
+
+def _index(
+    connection: Connection, contract: Contract, generation: str, one: OffsetRange, sequence: int
+) -> None:
+    connection.cursor().execute(
+        "INSERT INTO control.stream_batch (type, generation, kafka_partition, from_offset,"
+        " to_offset, arrival_min, arrival_max, contract_version, stored, quarantined, sequence)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [contract.type, generation, one.partition, one.from_offset, one.to_offset,
+         one.arrival_min, one.arrival_max, contract.version, one.stored, one.quarantined,
+         sequence],
+    )  # fmt: skip

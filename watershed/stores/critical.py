@@ -1,0 +1,79 @@
+"""Critical events by entity and time: what the cache is made from.
+
+Rows are immutable: a repeated event has a row of its own, and of rows with one event id the
+newest event time counts, then the first arrival. The cache keeps by the same rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from cassandra.cluster import Session
+
+from watershed.contracts.model import Contract
+from watershed.stores.table import Table
+
+
+class CriticalEvent(NamedTuple):
+    """One critical event; ``event`` is its JSON text."""
+
+    entity: str
+    event_time: datetime
+    event_id: str
+    event: str
+
+
+def tables(contract: Contract) -> tuple[Table, Table]:
+    """``critical_<type>`` and the list of each entity's buckets."""
+    days = contract.retention.ttl_days
+    events = {
+        "entity": "text",
+        "bucket": "timestamp",
+        "event_time": "timestamp",
+        "event_id": "text",
+        "kafka_partition": "int",
+        "kafka_offset": "bigint",
+        "event": "text",
+    }
+    key = "((entity, bucket), event_time, event_id, kafka_partition, kafka_offset)"
+    order = "event_time DESC, event_id DESC, kafka_partition ASC, kafka_offset ASC"
+    buckets = {"entity": "text", "bucket": "timestamp"}
+    return (
+        Table(f"critical_{contract.type}", events, key, days, order),
+        Table(f"critical_{contract.type}_bucket", buckets, "((entity), bucket)", days, "bucket DESC"),
+    )
+
+
+def entities(session: Session, keyspace: str, contract: Contract) -> list[str]:
+    """Every entity that has a critical event."""
+    table = f"{keyspace}.critical_{contract.type}_bucket"
+    return sorted(row.entity for row in session.execute(f"SELECT DISTINCT entity FROM {table}"))
+
+
+def newest(
+    session: Session, keyspace: str, contract: Contract, entity: str, committed: dict[int, int]
+) -> list[CriticalEvent]:
+    """The events that the cache should hold for an entity, newest first.
+
+    ``committed`` has the next offset per Kafka partition: later rows are not committed yet.
+    """
+    found: dict[str, CriticalEvent] = {}
+    for event in _newest_first(session, keyspace, contract, entity, committed):
+        found.setdefault(event.event_id, event)
+        if len(found) == contract.critical.keep:
+            break
+    return list(found.values())
+
+
+def _newest_first(
+    session: Session, keyspace: str, contract: Contract, entity: str, committed: dict[int, int]
+) -> Iterator[CriticalEvent]:
+    table = f"{keyspace}.critical_{contract.type}"
+    buckets = session.execute(f"SELECT bucket FROM {table}_bucket WHERE entity = %s", [entity])
+    query = f"SELECT * FROM {table} WHERE entity = %s AND bucket = %s"
+    for (bucket,) in buckets:
+        for row in session.execute(query, [entity, bucket]):
+            if row.kafka_offset < committed.get(row.kafka_partition, 0):
+                yield CriticalEvent(entity, row.event_time, row.event_id, row.event)

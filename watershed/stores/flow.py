@@ -1,0 +1,168 @@
+"""The speed layer's sums: the flow by window and group, and the position that runs on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+from psycopg2.extras import execute_values
+
+from watershed.contracts.model import Contract
+from watershed.errors import StoreError
+
+SQL_TYPES = {
+    "string": "text",
+    "uuid": "uuid",
+    "boolean": "boolean",
+    "integer": "bigint",
+    "timestamp": "timestamp with time zone",
+}
+COUNT = "event_count"
+
+
+class Sum(NamedTuple):
+    """What a batch adds to one window and group. ``groups`` are in the contract's order."""
+
+    window: Any
+    groups: tuple[Any, ...]
+    value: Decimal
+    count: int
+
+
+class Position(NamedTuple):
+    """The running sum of one group."""
+
+    groups: tuple[Any, ...]
+    value: Decimal
+    count: int
+
+
+def flow_table(contract: Contract) -> str:
+    """The flow's table, in schema ``speed``."""
+    return f"{contract.type}_flow"
+
+
+def position_table(contract: Contract) -> str:
+    """The position's table, in schema ``speed``."""
+    return f"{contract.type}_position"
+
+
+def ensure_tables(connection: Connection, contract: Contract) -> None:
+    """Make both tables; refuse ones that a different contract made."""
+    groups = {column: _type(contract, field) for column, field in contract.flow.group_by.items()}
+    sums = {contract.measure[0]: _sum_type(contract), COUNT: "bigint"}
+    window = {contract.flow.window_column: "timestamp with time zone"}
+    position = {column: groups[column] for column in contract.position.group_by}
+    _ensure(connection, flow_table(contract), window | groups, sums)
+    _ensure(connection, position_table(contract), position, sums)
+
+
+def _ensure(
+    connection: Connection, table: str, key: dict[str, str], rest: dict[str, str]
+) -> None:
+    columns = key | rest
+    declared = [
+        sql.SQL("{} {} NOT NULL").format(sql.Identifier(name), sql.SQL(sql_type))
+        for name, sql_type in columns.items()
+    ]
+    cursor = connection.cursor()
+    cursor.execute(
+        sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({}))").format(
+            sql.Identifier("speed", table), _list(declared), _names(list(key))
+        )
+    )
+    cursor.execute(
+        "SELECT column_name, CASE WHEN data_type = 'numeric' THEN"
+        " format('numeric(%%s,%%s)', numeric_precision, numeric_scale) ELSE data_type END"
+        " FROM information_schema.columns WHERE table_schema = 'speed' AND table_name = %s",
+        [table],
+    )
+    if dict(cursor.fetchall()) != columns:
+        raise StoreError(
+            f"speed.{table} has other columns than the contract's flow",
+            "undo the change of flow or position, or declare a new type",
+        )
+
+
+def add(connection: Connection, contract: Contract, sums: list[Sum]) -> list[Position]:
+    """Add a batch's sums to flow and position, uncommitted; the positions that changed."""
+    flow_key = [contract.flow.window_column, *contract.flow.group_by]
+    flow_rows = [(s.window, *s.groups, s.value, s.count) for s in sums]
+    _upsert(connection, contract, flow_table(contract), flow_key, flow_rows)
+    rows = [(*p.groups, p.value, p.count) for p in _by_position(contract, sums)]
+    key = list(contract.position.group_by)
+    changed = _upsert(connection, contract, position_table(contract), key, rows)
+    return [Position(tuple(row[:-2]), *row[-2:]) for row in changed]
+
+
+def positions(connection: Connection, contract: Contract) -> list[Position]:
+    """The position of every group, in this connection's transaction."""
+    cursor = connection.cursor()
+    columns = _names([*contract.position.group_by, contract.measure[0], COUNT])
+    table = sql.Identifier("speed", position_table(contract))
+    cursor.execute(sql.SQL("SELECT {} FROM {}").format(columns, table))
+    return [Position(tuple(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
+
+
+def sums(connection: Connection, contract: Contract) -> list[Sum]:
+    """The whole flow, in this connection's transaction."""
+    cursor = connection.cursor()
+    names = [contract.flow.window_column, *contract.flow.group_by, contract.measure[0], COUNT]
+    table = sql.Identifier("speed", flow_table(contract))
+    cursor.execute(sql.SQL("SELECT {} FROM {}").format(_names(names), table))
+    return [Sum(row[0], tuple(row[1:-2]), *row[-2:]) for row in cursor.fetchall()]
+
+
+def _by_position(contract: Contract, sums: list[Sum]) -> list[Position]:
+    places = [list(contract.flow.group_by).index(c) for c in contract.position.group_by]
+    values: dict[tuple[Any, ...], Decimal] = defaultdict(Decimal)
+    counts: dict[tuple[Any, ...], int] = defaultdict(int)
+    for one in sums:
+        groups = tuple(one.groups[place] for place in places)
+        values[groups] += one.value
+        counts[groups] += one.count
+    return [Position(groups, values[groups], counts[groups]) for groups in sorted(values)]
+
+
+def _upsert(
+    connection: Connection, contract: Contract, table: str, key: list[str], rows: list[Any]
+) -> list[Any]:
+    """Add ``rows`` (key, value, count) to what the table has; the rows as they are then."""
+    if not rows:
+        return []
+    measure = sql.Identifier(contract.measure[0])
+    statement = sql.SQL(
+        "INSERT INTO {table} AS t ({columns}) VALUES %s ON CONFLICT ({key}) DO UPDATE"
+        " SET {measure} = t.{measure} + excluded.{measure}, {count} = t.{count} + excluded.{count}"
+        " RETURNING {columns}"
+    ).format(
+        table=sql.Identifier("speed", table),
+        columns=_names([*key, contract.measure[0], COUNT]),
+        key=_names(key),
+        measure=measure,
+        count=sql.Identifier(COUNT),
+    )
+    return execute_values(connection.cursor(), statement, sorted(rows), fetch=True)
+
+
+def _type(contract: Contract, field: str) -> str:
+    declared = contract.fields[field]
+    if declared.decimal:
+        return f"numeric({declared.decimal[0]},{declared.decimal[1]})"
+    return SQL_TYPES[declared.kind]
+
+
+def _sum_type(contract: Contract) -> str:
+    declared = contract.fields[contract.measure[1]]
+    return f"numeric(38,{declared.decimal[1] if declared.decimal else 0})"
+
+
+def _names(names: list[str]) -> sql.Composed:
+    return _list([sql.Identifier(name) for name in names])
+
+
+def _list(parts: list[Any]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)

@@ -1,0 +1,68 @@
+"""The raw store: every valid event once, immutable, keyed by where Kafka put it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cassandra.cluster import Session
+from cassandra.query import SimpleStatement
+
+from watershed.contracts.model import Contract
+from watershed.stores.table import Table
+
+BLOCK = 65_536
+"""Records per Cassandra partition: it bounds a partition's size whatever the rate."""
+
+FETCH = 5_000
+KEY = "((generation, kafka_partition, offset_block), kafka_offset)"
+CQL_TYPES = {
+    "string": "text",
+    "uuid": "uuid",
+    "boolean": "boolean",
+    "integer": "bigint",
+    "double": "double",
+    "timestamp": "timestamp",
+    "decimal": "decimal",
+}
+
+
+def table(contract: Contract) -> Table:
+    """The raw table of a contract: ``<keyspace>.<type>``."""
+    return Table(
+        contract.type,
+        {
+            "generation": "text",
+            "kafka_partition": "int",
+            "offset_block": "bigint",
+            "kafka_offset": "bigint",
+            "kafka_time": "timestamp",
+            "arrival_time": "timestamp",
+            **{name: CQL_TYPES[field.kind] for name, field in contract.fields.items()},
+            "extra": "text",
+        },
+        KEY,
+        contract.retention.ttl_days,
+    )
+
+
+def rows(
+    session: Session,
+    table: str,
+    columns: tuple[str, ...],
+    generation: str,
+    partition: int,
+    offsets: range,
+) -> Iterator[Any]:
+    """Rows of one Kafka partition with ``kafka_offset`` in ``offsets``, in its order.
+
+    ``table`` is ``keyspace.name`` of the raw table or of the quarantine, which share the key.
+    """
+    query = SimpleStatement(
+        f"SELECT {', '.join(columns)} FROM {table} WHERE generation = %s AND kafka_partition = %s"
+        " AND offset_block = %s AND kafka_offset >= %s AND kafka_offset < %s",
+        fetch_size=FETCH,
+    )
+    for block in range(offsets.start // BLOCK, -(-offsets.stop // BLOCK)):
+        key = (generation, partition, block, offsets.start, offsets.stop)
+        yield from session.execute(query, key)

@@ -1,0 +1,102 @@
+"""Kafka's topics: made from contracts, and where they begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
+
+from watershed.contracts.model import Contract
+from watershed.errors import StoreError
+from watershed.settings import Settings
+
+HOUR_MS = 3_600_000
+READ_TIMEOUT_MS = 5_000
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as the broker has it. ``generation`` is its topic id: another after a re-creation."""
+
+    name: str
+    generation: str
+    begin: dict[int, int]
+    end: dict[int, int]
+
+
+@contextmanager
+def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+    """An administrative client, closed at the end. Raises KafkaError."""
+    client = KafkaAdminClient(bootstrap_servers=settings.kafka_brokers.split(","))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def ensure_topics(settings: Settings, contracts: Iterable[Contract]) -> None:
+    """Make the topics that are missing; refuse one with another number of partitions."""
+    with admin(settings) as client:
+        known = {topic["name"]: topic for topic in client.describe_topics()}
+        for contract in contracts:
+            topic = contract.topic
+            if topic.name not in known:
+                client.create_topics([_new(contract)], wait_for_metadata=True)
+            elif len(known[topic.name]["partitions"]) < topic.partitions:
+                client.create_partitions({topic.name: topic.partitions})
+
+
+def _new(contract: Contract) -> NewTopic:
+    return NewTopic(
+        contract.topic.name,
+        num_partitions=contract.topic.partitions,
+        replication_factor=-1,
+        topic_configs={
+            "message.timestamp.type": "LogAppendTime",
+            "retention.ms": str(contract.topic.retention_hours * HOUR_MS),
+        },
+    )
+
+
+def topic_state(settings: Settings, name: str) -> TopicState:
+    """Where a topic begins and ends now."""
+    with admin(settings) as client:
+        described = client.describe_topics([name])[0]
+        if not described["partitions"]:
+            raise StoreError(f"Kafka has no topic {name}", "./ws up makes it from its contract")
+        partitions = sorted(p["partition_index"] for p in described["partitions"])
+        return TopicState(
+            name,
+            str(described["topic_id"]),
+            _offsets(client, name, partitions, OffsetSpec.EARLIEST),
+            _offsets(client, name, partitions, OffsetSpec.LATEST),
+        )
+
+
+def end_offsets(settings: Settings, name: str) -> dict[int, int]:
+    """The next offset of each partition."""
+    return topic_state(settings, name).end
+
+
+def record_time(settings: Settings, name: str, partition: int, offset: int) -> datetime:
+    """The Kafka time of the first record from ``offset`` on; now when there is none."""
+    place = TopicPartition(name, partition)
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_brokers.split(","))
+    try:
+        consumer.assign([place])
+        consumer.seek(place, offset)
+        found = consumer.poll(timeout_ms=READ_TIMEOUT_MS, max_records=1).get(place)
+    finally:
+        consumer.close()
+    return datetime.fromtimestamp(found[0].timestamp / 1000, UTC) if found else datetime.now(UTC)
+
+
+def _offsets(
+    client: KafkaAdminClient, name: str, partitions: list[int], spec: OffsetSpec
+) -> dict[int, int]:
+    found = client.list_partition_offsets({TopicPartition(name, p): spec for p in partitions})
+    return {partition.partition: int(value.offset) for partition, value in found.items()}
