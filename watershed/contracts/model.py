@@ -21,8 +21,10 @@ RESERVED = (
     "kafka_time",
     "arrival_time",
     "extra",
+    "ttl",
+    "writetime",
 )
-"""The raw table's own columns, which no field may be named after."""
+"""The raw table's own columns and what is written beside them: no field may be named so."""
 
 _WORDS = """
 add all allow alter analyse analyze and any apply array as asc asymmetric authorization authorize

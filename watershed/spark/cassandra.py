@@ -17,10 +17,10 @@ def append(rows: DataFrame, settings: Settings, table: str, columns: list[str], 
     is what remains of it, so that a repeated write does not live longer. Repeating is harmless.
     """
     stamped = rows.select(
-        *columns, _remaining_s(ttl_days).alias("_ttl"), F.unix_micros("arrival_time").alias("_at")
+        *columns, _remaining_s(ttl_days).alias("ttl"), F.unix_micros("arrival_time").alias("writetime")
     )
     stamped.write.format("org.apache.spark.sql.cassandra").options(
-        keyspace=settings.cassandra_keyspace, table=table, ttl="_ttl", writetime="_at"
+        keyspace=settings.cassandra_keyspace, table=table, ttl="ttl", writetime="writetime"
     ).mode("append").save()
 
 

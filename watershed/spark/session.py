@@ -24,7 +24,7 @@ def _conf(settings: Settings) -> dict[str, str]:
     conf = {
         "spark.driver.memory": f"{settings.spark_driver_memory_mb}m",
         # Heap that is free goes back to the machine, which servers share.
-        "spark.driver.extraJavaOptions": "-XX:+UseG1GC -XX:MaxHeapFreeRatio=30"
+        "spark.driver.extraJavaOptions": "-XX:+UseG1GC -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30"
         " -XX:+ExitOnOutOfMemoryError",
         "spark.sql.session.timeZone": "UTC",
         # Tiny batches: more partitions than cores would cost more than they give.

@@ -29,6 +29,10 @@ def stream(home: Home) -> Service:
         (sys.executable, str(ROOT / "jobs" / "stream_events.py")),
         ready,
         needs=("cassandra", "kafka", "postgres"),
-        env={"WATERSHED_SPARK_JARS": class_path("spark")},
+        env={
+            "WATERSHED_SPARK_JARS": class_path("spark"),
+            "SPARK_CONF_DIR": str(ROOT / "infra" / "local" / "spark"),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        },
         stop_timeout_s=60,
     )
