@@ -29,9 +29,9 @@ from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.errors import OvertakenError, WatershedError
 from watershed.settings import Settings, load_settings
-from watershed.spark.batch import BatchWriter
+from watershed.spark.batch import BatchWriter, events_of
 from watershed.spark.session import spark_session
-from watershed.stores import control, postgres
+from watershed.stores import cassandra, control, postgres
 from watershed.stores.control import Progress
 from watershed.stores.topics import topic_state
 from watershed.unavailable import UNAVAILABLE
@@ -81,10 +81,14 @@ class ContractStream(threading.Thread):
     def _stream(self) -> None:
         """Run one query from the committed offsets until it fails or the application stops."""
         topic = topic_state(self._settings, self._contract.topic.name)
-        with postgres.connect(self._settings) as connection, postgres.connect(self._settings) as own:
+        with (
+            postgres.connect(self._settings) as own,
+            postgres.connect(self._settings) as connection,
+            cassandra.connect(self._settings) as session,
+        ):
             at = control.resume(own, self._contract, topic)
             writer = BatchWriter(
-                self._settings, self._contract, topic.generation, connection, self._cache
+                self._settings, self._contract, topic.generation, connection, session, self._cache
             )
             sink = Sink(writer)
             log.info("%s: reads on from %s", self._contract.type, {p: s.next for p, s in at.items()})
@@ -101,8 +105,9 @@ class ContractStream(threading.Thread):
     def _start(self, sink: Sink, at: dict[int, Progress], checkpoint: str) -> StreamingQuery:
         # Each contract in a pool of its own: a busy topic does not starve a quiet one.
         self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self._contract.type)
+        read = records(self._spark, self._settings, self._contract.topic.name, at)
         return (
-            records(self._spark, self._settings, self._contract.topic.name, at)
+            events_of(read, self._contract)
             .writeStream.queryName(self._contract.type)
             .foreachBatch(sink)
             .option("checkpointLocation", checkpoint)

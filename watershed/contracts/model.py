@@ -21,6 +21,7 @@ RESERVED = (
     "kafka_time",
     "arrival_time",
     "extra",
+    "age_s",
     "ttl",
     "writetime",
 )

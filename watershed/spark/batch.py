@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
+from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from watershed.caching import CacheWriter
@@ -26,13 +28,14 @@ from watershed.settings import Settings
 from watershed.spark.cassandra import append
 from watershed.spark.validate import validated
 from watershed.stores import critical, quarantine, raw
-from watershed.stores.cache import Change
+from watershed.stores.cache import Change, milliseconds
 from watershed.stores.commit import OffsetRange, commit
 from watershed.stores.control import Progress, progress
 from watershed.stores.critical import CriticalEvent
 from watershed.stores.flow import Sum
 
 HOUR_S = 3_600
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,15 @@ class BatchWriter:
     contract: Contract
     generation: str
     connection: Connection
+    session: Session
     cache: CacheWriter
 
-    def write(self, records: DataFrame, _batch_id: int) -> None:
-        """Write one batch. Any error leaves it uncommitted: it is then read again."""
+    def write(self, frame: DataFrame, _batch_id: int) -> None:
+        """Write one batch of :func:`events_of`. Any error leaves it uncommitted, to be read again."""
         before = progress(self.connection, self.contract.type, self.generation)
         self.connection.rollback()
-        events = prepared(records, self.contract, self.generation, before).persist()
+        now = datetime.now(UTC)
+        events = stamped(frame, self.generation, before, now).persist()
         try:
             self._write(events)
         finally:
@@ -90,50 +95,61 @@ class BatchWriter:
     def _append_critical(self, events: DataFrame) -> list[CriticalEvent]:
         """Write the critical rows; those that may belong into the cache."""
         rows = critical_rows(events, self.contract)
-        table, buckets = critical.tables(self.contract)
+        table, _ = critical.tables(self.contract)
         append(rows, self.settings, table.name, list(table.columns), table.ttl_days)
-        once = rows.dropDuplicates(list(buckets.columns))
-        append(once, self.settings, buckets.name, list(buckets.columns), buckets.ttl_days)
-        return [
-            CriticalEvent(row.entity, row.event_time, row.event_id, row.event)
-            for row in newest(rows, self.contract.critical.keep).collect()
-        ]
+        found = rows.select(*CriticalEvent._fields, "bucket", "kafka_offset").collect()
+        buckets = {(row.entity, row.bucket) for row in found}
+        keyspace = self.settings.cassandra_keyspace
+        critical.add_buckets(self.session, keyspace, self.contract, buckets)
+        found.sort(key=attrgetter("kafka_offset"))  # of equal ones the first arrival counts
+        return newest([CriticalEvent(*row[:4]) for row in found], self.contract.critical.keep)
 
     def _fail(self, name: str) -> None:
         failpoint(name, self.settings.scratch_dir)
 
 
-def prepared(
-    records: DataFrame, contract: Contract, generation: str, before: dict[int, Progress]
-) -> DataFrame:
-    """Kafka's records as validated events with their raw key, arrival time and critical flag."""
-    stamped = records.select(
-        F.col("key"),
-        F.col("value"),
-        F.lit(generation).alias("generation"),
+def events_of(records: DataFrame, contract: Contract) -> DataFrame:
+    """Kafka's records as validated events with ``_critical``: planned once, when a query starts."""
+    named = records.select(
+        "key",
+        "value",
         F.col("partition").alias("kafka_partition"),
-        F.expr(f"offset div {raw.BLOCK}").alias("offset_block"),
         F.col("offset").alias("kafka_offset"),
         F.col("timestamp").alias("kafka_time"),
-        F.greatest("timestamp", _watermark(before)).alias("arrival_time"),
     )
-    events = validated(stamped, contract)
     rule = F.expr(contract.critical.when)
-    return events.withColumn("_critical", F.coalesce(rule, F.lit(False)))
+    return validated(named, contract).withColumn("_critical", F.coalesce(rule, F.lit(False)))
 
 
-def _watermark(before: dict[int, Progress]) -> Column:
-    """The watermark published for a record's partition: no later record may arrive before it."""
-    known = {p: state.watermark for p, state in before.items() if state.watermark}
-    published = F.lit(None).cast("timestamp")
-    for partition, watermark in known.items():
-        at = F.timestamp_millis(F.lit(_milliseconds(watermark)))
-        published = F.when(F.col("partition") == partition, at).otherwise(published)
-    return published
+def stamped(
+    events: DataFrame, generation: str, before: dict[int, Progress], now: datetime
+) -> DataFrame:
+    """A batch's events with their raw key, arrival time and age.
+
+    ``age_s``, seconds between Kafka time and ``now``, tells what remains of the row's life.
+    """
+    watermarks = {p: milliseconds(state.watermark or EPOCH) for p, state in before.items()}
+    published = F.timestamp_millis(_constant(watermarks))
+    now_s = _constant(dict.fromkeys(before, milliseconds(now) // 1000))
+    return events.withColumns(
+        {
+            "generation": F.lit(generation),
+            "offset_block": F.expr(f"kafka_offset div {raw.BLOCK}"),
+            # No record may arrive before the watermark that was published for its partition.
+            "arrival_time": F.greatest("kafka_time", published),
+            "age_s": now_s - F.unix_seconds("kafka_time"),
+        }
+    )
 
 
-def _milliseconds(time: datetime) -> int:
-    return int(time.timestamp()) * 1000 + time.microsecond // 1000
+def _constant(by_partition: dict[int, int]) -> Column:
+    """A number per Kafka partition that changes from batch to batch.
+
+    Spark writes a plain number into the code it generates, and would compile every batch anew;
+    a map it hands over beside the code.
+    """
+    pairs = [F.lit(part) for pair in by_partition.items() for part in pair]
+    return F.create_map(*pairs)[F.col("kafka_partition")].cast("bigint")
 
 
 def valid(events: DataFrame) -> DataFrame:
@@ -204,7 +220,7 @@ def sums(totals: Iterable[Row]) -> list[Sum]:
 
 
 def critical_rows(events: DataFrame, contract: Contract) -> DataFrame:
-    """The rows of ``critical_<type>``, with ``kafka_time`` and ``arrival_time``."""
+    """The rows of ``critical_<type>``, with ``arrival_time`` and ``age_s``."""
     width_s = contract.critical.bucket_hours * HOUR_S
     bucket = F.expr(f"timestamp_seconds(unix_seconds({contract.event_time}) div {width_s} * {width_s})")
     return valid(events).where("_critical").select(
@@ -215,14 +231,19 @@ def critical_rows(events: DataFrame, contract: Contract) -> DataFrame:
         "kafka_partition",
         "kafka_offset",
         F.to_json(F.struct(*contract.fields)).alias("event"),
-        "kafka_time",
         "arrival_time",
+        "age_s",
     )  # fmt: skip
 
 
-def newest(rows: DataFrame, keep: int) -> DataFrame:
-    """The rows that can be among an entity's ``keep`` newest: nothing else need leave Spark."""
-    order = Window.partitionBy("entity").orderBy(
-        F.desc("event_time"), F.desc("event_id"), F.asc("kafka_offset")
-    )
-    return rows.withColumn("_rank", F.row_number().over(order)).where(F.col("_rank") <= keep)
+def newest(events: Iterable[CriticalEvent], keep: int) -> list[CriticalEvent]:
+    """The events that can be among an entity's ``keep`` newest: the cache needs no other."""
+    by_entity: dict[str, list[CriticalEvent]] = defaultdict(list)
+    for event in events:
+        by_entity[event.entity].append(event)
+    latest = attrgetter("event_time", "event_id")
+    return [
+        event
+        for found in by_entity.values()
+        for event in sorted(found, key=latest, reverse=True)[:keep]
+    ]

@@ -88,14 +88,16 @@ def _advance(
 
 def _refuse(contract: Contract, one: OffsetRange, committed: int | None) -> None:
     where = f"{contract.type}/{one.partition}"
-    if committed is None or committed < one.from_offset:
-        raise ProgressError(
-            f"{where}: the batch begins at {one.from_offset}, committed is {committed}",
-            "start again: the stream then reads from the committed offsets",
+    if committed is None:
+        raise OvertakenError(f"{where} is a new partition: starting again adopts it")
+    if committed > one.from_offset:
+        raise OvertakenError(
+            f"{where}: records from {one.from_offset} are committed up to {committed} already",
+            "is a second stream running? it may go on; this one starts again",
         )
-    raise OvertakenError(
-        f"{where}: records from {one.from_offset} are committed up to {committed} already",
-        "is a second stream running? it may go on; this one starts again",
+    raise ProgressError(
+        f"{where}: the batch begins at {one.from_offset}, committed is {committed}",
+        "start again: the stream then reads from the committed offsets",
     )
 
 

@@ -46,6 +46,15 @@ def tables(contract: Contract) -> tuple[Table, Table]:
     )
 
 
+def add_buckets(
+    session: Session, keyspace: str, contract: Contract, buckets: set[tuple[str, datetime]]
+) -> None:
+    """Note that these entities have events in these buckets."""
+    table = f"{keyspace}.critical_{contract.type}_bucket"
+    for entity, bucket in sorted(buckets):
+        session.execute(f"INSERT INTO {table} (entity, bucket) VALUES (%s, %s)", [entity, bucket])
+
+
 def entities(session: Session, keyspace: str, contract: Contract) -> list[str]:
     """Every entity that has a critical event."""
     table = f"{keyspace}.critical_{contract.type}_bucket"
