@@ -22,7 +22,7 @@ from psycopg2.extensions import connection as Connection
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from watershed.caching import CacheWriter
 from watershed.contracts.load import load_contracts
@@ -91,7 +91,9 @@ class ContractStream(threading.Thread):
                 self._settings, self._contract, topic.generation, connection, session, self._cache
             )
             sink = Sink(writer)
-            log.info("%s: reads on from %s", self._contract.type, {p: s.next for p, s in at.items()})
+            log.info(
+                "%s: reads on from %s", self._contract.type, {p: s.next for p, s in at.items()}
+            )
             with scratch(self._settings.scratch_dir) as checkpoint:
                 query = self._start(sink, at, checkpoint)
                 try:
@@ -168,7 +170,9 @@ def records(
 def scratch(folder: Path) -> Iterator[str]:
     """A checkpoint folder for one query, gone with it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="checkpoint-", dir=folder, ignore_cleanup_errors=True) as path:
+    with tempfile.TemporaryDirectory(
+        prefix="checkpoint-", dir=folder, ignore_cleanup_errors=True
+    ) as path:
         yield path
 
 

@@ -1,45 +1,36 @@
 """Is anything lost, doubled or wrong? Proves every store against the others, as of one commit.
 
-PostgreSQL's commit says which offsets are stored and what they sum to; the raw rows and the
-quarantine up to it are read whole, whatever is written beyond it meanwhile. Rows pass by; what is
-kept is their sum per flow window and group.
+Raw rows and quarantine are read up to the commit, whatever is written beyond it meanwhile. Rows
+pass by; what is kept in memory is their sum per flow window and group.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, localcontext
-from typing import Any
-from uuid import UUID
 
 import redis
-import stamina
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
 
+from watershed.committed import Extent, Snapshot, snapshot
 from watershed.contracts.model import Contract
+from watershed.coverage import Tally, Total, Totals, add, differing, extend, faulty_ranges, plain
 from watershed.errors import StoreError
 from watershed.settings import Settings
-from watershed.stores import cache, cassandra, control, flow, postgres, raw, topics
-from watershed.stores.control import Progress
-from watershed.stores.flow import Position, Sum
+from watershed.stores import cache, cassandra, control, postgres, quarantine, raw, topics
+from watershed.stores.cache import Content, Entry
 
-READERS = 3  # more, and the server is the bottleneck: 1 reads 94 k rows/s on two cores, 3 read 130 k
-FAULTS_MAX = 20
+READERS = 3
 CACHE_TIMEOUT_S = 20
-DIGITS = 76  # exact whatever is added up: PostgreSQL's numeric(38) and as much again
-EPOCH = datetime(1970, 1, 1)
-EXPIRY_MARGIN = timedelta(hours=1)  # rows that expire while they are read are not looked for
+FAULTS_MAX = 20
 
-Key = tuple[Any, ...]
-Total = tuple[Decimal, int]
-Watch = Callable[[str, int, int], None]
-"""Told the contract's type, the records read so far, and how many there are."""
+Watch = Callable[[int, int], None]
+"""Told how many of a contract's records have been read, and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -56,53 +47,26 @@ class Check:
         return not self.faults
 
 
-@dataclass(frozen=True)
-class Extent:
-    """What the commit says of one Kafka partition, from where the audit begins.
-
-    Quarantined records below ``kept_from`` may have expired, at most ``expired`` of them.
-    """
-
-    offsets: range
-    stored: int = 0
-    quarantined: int = 0
-    expired: int = 0
-    kept_from: int = 0
-    faults: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """PostgreSQL as of one commit. ``since`` is None when the audit is of all there is."""
-
-    sequence: int
-    generation: str
-    since: datetime | None
-    progress: dict[int, Progress]
-    extents: dict[int, Extent]
-    sums: list[Sum]
-    positions: list[Position]
-
-
 @dataclass
 class Found:
-    """What one stretch of a partition has: faulty offsets, rows, and the raw rows' sums."""
+    """What Cassandra has of one Kafka partition."""
 
     gaps: list[range] = field(default_factory=list)
     overlaps: list[range] = field(default_factory=list)
     stored: int = 0
     quarantined: int = 0
-    totals: dict[Key, Total] = field(default_factory=dict)
 
-
-class _Moving(Exception):
-    """The cache and the stores were not at one commit while they were compared."""
+    def merge(self, later: Found) -> None:
+        extend(self.gaps, later.gaps)
+        extend(self.overlaps, later.overlaps)
+        self.stored += later.stored
+        self.quarantined += later.quarantined
 
 
 def audit(
     settings: Settings, contract: Contract, since: datetime | None, now: datetime, watch: Watch
 ) -> tuple[Snapshot, list[Check]]:
-    """Every check of one contract, and the commit they hold for (the cache's is a later one).
+    """Every check of one contract, and the commit that they hold for (the cache's may be later).
 
     With ``since``, only records that arrived from then on. Raises one of UNAVAILABLE.
     """
@@ -112,118 +76,185 @@ def audit(
         cache.connect(settings) as client,
     ):
         taken = snapshot(connection, contract, since, now)
-        found = _read(session, settings.cassandra_keyspace, contract, taken, watch)
+        found, totals = _read(session, settings.cassandra_keyspace, contract, taken, watch)
         return taken, [
             _offsets(contract, taken, found),
             _kafka(settings, contract, taken),
-            _flow(contract, taken, found),
-            _position(contract, taken, found),
+            _flow(contract, taken, totals),
+            _position(contract, taken, totals),
             _cache(settings, contract, connection, session, client),
         ]
 
 
-def snapshot(
-    connection: Connection, contract: Contract, since: datetime | None, now: datetime
-) -> Snapshot:
-    """What PostgreSQL says in one transaction; rows whose TTL may have ended are left out."""
-    cursor = connection.cursor()
-    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    generation = control.generation(connection, contract.type) or ""
-    kept = now - timedelta(days=contract.retention.ttl_days) + EXPIRY_MARGIN
-    begin = max(since, kept) if since else kept
-    older = "type = %s AND generation = %s AND arrival_min < %s"
-    cursor.execute(
-        f"SELECT EXISTS (SELECT FROM control.stream_batch WHERE {older})",
-        [contract.type, generation, begin],
-    )
-    since = begin if cursor.fetchone()[0] else None  # type: ignore[index]
-    progress = control.progress(connection, contract.type, generation)
-    taken = Snapshot(
-        control.sequence(connection, contract.type),
-        generation,
-        since,
-        progress,
-        _extents(connection, contract, generation, progress, since, now),
-        flow.sums(connection, contract),
-        flow.positions(connection, contract),
-    )
-    connection.rollback()
-    return taken
-
-
-def _extents(
-    connection: Connection,
-    contract: Contract,
-    generation: str,
-    progress: dict[int, Progress],
-    since: datetime | None,
-    now: datetime,
-) -> dict[int, Extent]:
-    quarantine_kept = now - timedelta(days=contract.retention.quarantine_ttl_days) + EXPIRY_MARGIN
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT kafka_partition, min(from_offset), max(to_offset), sum(stored)::bigint,"
-        " sum(quarantined)::bigint,"
-        " coalesce(sum(quarantined) FILTER (WHERE arrival_min < %(kept)s), 0)::bigint,"
-        " coalesce(max(to_offset) FILTER (WHERE arrival_min < %(kept)s), 0),"
-        " coalesce(jsonb_agg(jsonb_build_array(before, from_offset))"
-        " FILTER (WHERE before <> from_offset), '[]')"
-        " FROM (SELECT *, lag(to_offset) OVER (PARTITION BY kafka_partition ORDER BY from_offset)"
-        " AS before FROM control.stream_batch WHERE type = %(type)s"
-        " AND generation = %(generation)s AND arrival_max >= %(since)s) AS batch"
-        " GROUP BY kafka_partition",
-        {
-            "type": contract.type,
-            "generation": generation,
-            "since": since or datetime.min.replace(tzinfo=UTC),
-            "kept": quarantine_kept,
-        },
-    )
-    indexed = {partition: rest for partition, *rest in cursor.fetchall()}
-    return {p: _extent(p, state, indexed.get(p), since) for p, state in progress.items()}
-
-
-def _extent(
-    partition: int, state: Progress, indexed: list[Any] | None, since: datetime | None
-) -> Extent:
-    if indexed is None:
-        begin = state.next if since else state.begin
-        return Extent(range(begin, state.next), faults=_chain(partition, [(begin, state.next)]))
-    first, last, stored, quarantined, expired, kept_from, breaks = indexed
-    begin = first if since else state.begin
-    faults = _chain(partition, [(begin, first), *breaks, (last, state.next)])
-    if not since and (stored, quarantined) != (state.stored, state.quarantined):
-        faults.append(
-            f"partition {partition}: control.stream_offset counts {state.stored:,} stored and"
-            f" {state.quarantined:,} quarantined, control.stream_batch {stored:,} and"
-            f" {quarantined:,}"
-        )
-    return Extent(range(begin, state.next), stored, quarantined, expired, kept_from, faults)
-
-
-def _chain(partition: int, joints: Iterable[tuple[int, int]]) -> list[str]:
-    return [
-        f"partition {partition}: control.stream_batch has [{min(joint)}, {max(joint)})"
-        f" {'never' if joint[0] < joint[1] else 'twice'}"
-        for joint in joints
-        if joint[0] != joint[1]
-    ]
-
-
 def _read(
     session: Session, keyspace: str, contract: Contract, taken: Snapshot, watch: Watch
-) -> dict[int, Found]:
-    """Every partition's raw rows and quarantine, by blocks: a block is one Cassandra partition."""
-    blocks = [(p, block) for p, e in taken.extents.items() for block in _blocks(e.offsets)]
+) -> tuple[dict[int, Found], Totals]:
+    """Every row, by Cassandra's partitions, a few at a time."""
+    blocks = [(p, block) for p, extent in taken.extents.items() for block in _blocks(extent)]
     found = {partition: Found() for partition in taken.extents}
-    total, done = sum(len(offsets) for _, offsets in blocks), 0
-    totals: dict[Key, Total] = {}
+    totals: Totals = {}
+    done = 0
     with ThreadPoolExecutor(READERS) as pool:
-        read = pool.map(
-            lambda at: _block(session, keyspace, contract, taken.generation, *at), blocks
+        results = pool.map(
+            lambda at: _read_block(session, keyspace, contract, taken.generation, *at), blocks
         )
-        for (partition, offsets), block in zip(blocks, read, strict=True):
-            _merge(found[partition], block)
+        for (partition, offsets), (block, sums) in zip(blocks, results, strict=True):
+            found[partition].merge(block)
+            add(totals, sums.items())
             done += len(offsets)
-            watch(contract.type, done, total)
-    return found
+            watch(done, taken.records)
+    return found, totals
+
+
+def _blocks(extent: Extent) -> Iterator[range]:
+    start, stop = extent.offsets.start, extent.offsets.stop
+    for block in range(start // raw.BLOCK * raw.BLOCK, stop, raw.BLOCK):
+        yield range(max(start, block), min(stop, block + raw.BLOCK))
+
+
+def _read_block(
+    session: Session,
+    keyspace: str,
+    contract: Contract,
+    generation: str,
+    partition: int,
+    offsets: range,
+) -> tuple[Found, Totals]:
+    place = generation, partition, offsets
+    columns = "kafka_offset", "arrival_time", contract.measure[1], *contract.flow.group_by.values()
+    stored = Tally(contract.flow.window_s)
+    rows = raw.rows(session, f"{keyspace}.{raw.table(contract).name}", columns, *place)
+    rejected = raw.rows(session, f"{keyspace}.{quarantine.table().name}", columns[:1], *place)
+    present = heapq.merge(stored.passing(rows), (row.kafka_offset for row in rejected))
+    gaps, overlaps = faulty_ranges(offsets, present)
+    both = sum(map(len, overlaps))
+    quarantined = len(offsets) - sum(map(len, gaps)) + both - stored.count
+    return Found(gaps, overlaps, stored.count, quarantined), stored.totals
+
+
+def _offsets(contract: Contract, taken: Snapshot, found: dict[int, Found]) -> Check:
+    faults = []
+    for partition, extent in taken.extents.items():
+        faults += extent.faults
+        faults += [
+            f"partition {partition}: {fault}" for fault in uncovered(extent, found[partition])
+        ]
+    looked_at = f"{len(found)} partitions, {taken.records:,} records"
+    return _check(contract, "offsets", looked_at, faults)
+
+
+def uncovered(extent: Extent, found: Found) -> Iterator[str]:
+    """Where a partition's rows are not what was committed."""
+    for gap in found.gaps:
+        if gap.stop > extent.kept_from:
+            yield f"[{gap.start}, {gap.stop}) is in neither raw store nor quarantine"
+    for overlap in found.overlaps:
+        yield f"[{overlap.start}, {overlap.stop}) is in both raw store and quarantine"
+    if found.stored != extent.stored:
+        yield f"{found.stored:,} raw rows, committed are {extent.stored:,}"
+    if not extent.quarantined - extent.expired <= found.quarantined <= extent.quarantined:
+        yield f"{found.quarantined:,} rows in quarantine, committed are {extent.quarantined:,}"
+
+
+def _kafka(settings: Settings, contract: Contract, taken: Snapshot) -> Check:
+    looked_at = f"topic {contract.topic.name}"
+    try:
+        topic = topics.topic_state(settings, contract.topic.name)
+    except StoreError as error:
+        return _check(contract, "kafka", looked_at, [error.cause])
+    if taken.generation and topic.generation != taken.generation:
+        fault = f"the topic's id is {topic.generation}, committed is {taken.generation}"
+        return _check(contract, "kafka", looked_at, [fault])
+    faults = []
+    for partition, following in taken.offsets.items():
+        begin, end = topic.begin.get(partition, 0), topic.end.get(partition, 0)
+        if following > end:
+            faults.append(
+                f"partition {partition}: committed up to {following}, Kafka ends at {end}"
+            )
+        if following < begin:
+            faults.append(
+                f"partition {partition}: [{following}, {begin}) expired before it was read"
+            )
+    return _check(contract, "kafka", f"{looked_at}, {len(topic.end)} partitions", faults)
+
+
+def _flow(contract: Contract, taken: Snapshot, totals: Totals) -> Check:
+    width = timedelta(seconds=contract.flow.window_s)
+    first = datetime.min.replace(tzinfo=UTC)
+    if taken.since:
+        epoch = datetime.fromtimestamp(0, UTC)
+        first = epoch - (epoch - taken.since) // width * width
+    stored = {(s.window, *plain(s.groups)): Total(s.value, s.events) for s in taken.sums}
+    rows = {key: total for key, total in totals.items() if key[0] >= first}
+    stored = {key: total for key, total in stored.items() if key[0] >= first}
+    return _check(contract, "flow", f"{len(stored):,} sums", differing(stored, rows))
+
+
+def _position(contract: Contract, taken: Snapshot, totals: Totals) -> Check:
+    if taken.since:
+        skipped = f"skipped: only records since {taken.since:%Y-%m-%d %H:%M:%S} were read"
+        return _check(contract, "position", skipped, [])
+    places = [1 + list(contract.flow.group_by).index(c) for c in contract.position.group_by]
+    rows = add({}, ((tuple(key[i] for i in places), total) for key, total in totals.items()))
+    stored = {plain(p.groups): Total(p.value, p.events) for p in taken.positions}
+    return _check(contract, "position", f"{len(stored):,} sums", differing(stored, rows))
+
+
+def _cache(
+    settings: Settings,
+    contract: Contract,
+    connection: Connection,
+    session: Session,
+    client: redis.Redis,
+) -> Check:
+    """Compares as soon as no commit comes in between: the stream makes one or two a second."""
+    deadline = time.monotonic() + CACHE_TIMEOUT_S
+    while True:
+        change = cache.expected(contract, connection, session, settings.cassandra_keyspace)
+        found = cache.cached(client, contract)
+        committed = control.sequence(connection, contract.type)
+        connection.rollback()
+        have = cache.cached_sequence(client, contract.type)
+        if have == committed == change.sequence:
+            expected = cache.content(contract, change)
+            looked_at = f"{len(expected.events):,} events, {len(expected.positions):,} positions"
+            return _check(contract, "cache", looked_at, miscached(expected, found))
+        if time.monotonic() > deadline:
+            fault = f"the cache is {committed - have:,} commits behind ({have:,} of {committed:,})"
+            return _check(contract, "cache", f"{CACHE_TIMEOUT_S} s of commits", [fault])
+
+
+def miscached(expected: Content, found: Content) -> list[str]:
+    """Where the cache is not what the stores say."""
+    faults = []
+    for key, event_id in sorted(expected.events.keys() | found.events.keys()):
+        what = _miscached(expected.events.get((key, event_id)), found.events.get((key, event_id)))
+        faults += [f"{key}: {event_id} {what}"] if what else []
+    for key in sorted(expected.positions.keys() | found.positions.keys()):
+        right, cached = expected.positions.get(key), found.positions.get(key)
+        if cached != right:
+            faults.append(f"{key}: {_position_text(cached)}, committed is {_position_text(right)}")
+    return faults
+
+
+def _miscached(expected: Entry | None, found: Entry | None) -> str:
+    if expected == found:
+        return ""
+    if found is None:
+        return "is missing"
+    if expected is None:
+        return "is there, and should not be"
+    if found.time_ms != expected.time_ms:
+        return f"has the time {found.time_ms}, not {expected.time_ms}"
+    return "has another JSON"
+
+
+def _position_text(position: tuple[str | None, str | None] | None) -> str:
+    return "{} in {}".format(*position) if position else "nothing"
+
+
+def _check(contract: Contract, name: str, looked_at: str, faults: list[str]) -> Check:
+    more = len(faults) - FAULTS_MAX
+    shown = [*faults[:FAULTS_MAX], f"and {more:,} more"] if more > 0 else faults
+    return Check(contract.type, name, looked_at, shown)

@@ -1,12 +1,12 @@
 """The errors Watershed raises on purpose.
 
-    WatershedError            cause and remedy, secret-free; the command line prints it and exits 1
-    ├── SettingsError         a setting is missing or malformed
-    ├── ContractError         a contract cannot be used: file, line, cure
-    ├── StackError            a local server could not be installed, started or stopped
-    ├── StoreError            a store is not as it must be (a foreign table, a missing role)
-    └── ProgressError         the stream cannot go on without losing or repeating events
-        └── OvertakenError    another writer committed first: start again from the commit
+WatershedError            cause and remedy, secret-free; the command line prints it and exits 1
+├── SettingsError         a setting is missing or malformed
+├── ContractError         a contract cannot be used: file, line, cure
+├── StackError            a local server could not be installed, started or stopped
+├── StoreError            a store is not as it must be (a foreign table, a missing role)
+└── ProgressError         the stream cannot go on without losing or repeating events
+    └── OvertakenError    another writer committed first: start again from the commit
 """
 
 from __future__ import annotations

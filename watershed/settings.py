@@ -31,7 +31,7 @@ class Settings(BaseSettings):
 
     schemas_dir: Path = Field(Path("schemas"), description="folder of the contracts")
     secrets_dir: Path = Field(Path("/run/secrets"), description="folder of one file per password")
-    scratch_dir: Path = Field(Path("/tmp"), description="where Spark may write what it can lose")
+    scratch_dir: Path = Field(Path("scratch"), description="where Spark may write what it can lose")
 
     kafka_brokers: str = Field("127.0.0.1:9092", description="host:port, several by comma")
 
@@ -49,7 +49,9 @@ class Settings(BaseSettings):
 
     redis_host: str = Field("127.0.0.1", description="server of the cache")
     redis_port: Port = Field(6379, description="its port")
-    cache_ttl_s: Positive = Field(86_400, description="seconds a cached key outlives its last write")
+    cache_ttl_s: Positive = Field(
+        86_400, description="seconds a cached key outlives its last write"
+    )
 
     spark_master: str = Field("local[2]", description="where Spark runs its tasks")
     spark_jars: str = Field("", description="class path of the connectors: folder/*")

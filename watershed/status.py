@@ -60,7 +60,11 @@ class ContractStatus:
     @property
     def flows(self) -> bool:
         """Whether an event has gone all the way into every store."""
-        return self.sequence > 0 and self.cache_behind is not None and self.cache_behind < self.sequence
+        return (
+            self.sequence > 0
+            and self.cache_behind is not None
+            and self.cache_behind < self.sequence
+        )
 
     @property
     def lag_events(self) -> int:

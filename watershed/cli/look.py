@@ -5,21 +5,32 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from watershed.cli.shared import HOME, AsJson, HomePath, out, say
-from watershed.errors import StackError
+from watershed.audit import Check
+from watershed.audit import audit as run_audit
+from watershed.cli.shared import HOME, AsJson, HomePath, err, out, say
+from watershed.committed import Snapshot
+from watershed.contracts.load import load_contracts
+from watershed.errors import StackError, WatershedError
+from watershed.settings import Settings
 from watershed.stack.home import Home
 from watershed.status import ContractStatus, Status, collect
+from watershed.unavailable import UNAVAILABLE
 
 TAIL_BYTES = 8_192
 FOLLOW_S = 0.5
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def status(home: HomePath = HOME, as_json: AsJson = False) -> None:
@@ -104,5 +115,81 @@ def _show(path: Path, follow: bool) -> None:
             sys.stdout.write(file.read())
 
 
-def audit() -> None:
-    """Prove that nothing is lost."""
+def audit(
+    home: HomePath = HOME,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Only records that arrived since then: 30m, 2h, 1d ago, or 2026-01-31T12:00:00Z."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that nothing is lost, doubled or wrong: every store against the others.
+
+    As of one commit, also while events flow. Exits with 0 only if every check holds, with 1 when
+    one does not, with 2 when it cannot be run.
+    """
+    now = datetime.now(UTC)
+    try:
+        settings = Home.open(home).settings()
+        found = _audit(settings, _time(since, now), now)
+    except (WatershedError, *UNAVAILABLE) as error:
+        store = type(error).__module__.partition(".")[0]
+        say(f"[bold red]cannot audit:[/] {store}: {escape(str(error))}")
+        sys.exit(2)
+    checks = [check for _, checks in found.values() for check in checks]
+    ok = all(check.ok for check in checks)
+    if as_json:
+        as_of = {
+            name: {"sequence": taken.sequence, "offsets": taken.offsets}
+            for name, (taken, _) in found.items()
+        }
+        listed = [dataclasses.asdict(check) | {"ok": check.ok} for check in checks]
+        print(json.dumps({"ok": ok, "as_of": as_of, "checks": listed}, indent=2))
+    else:
+        _print_checks(checks)
+    sys.exit(0 if ok else 1)
+
+
+def _time(text: str | None, now: datetime) -> datetime | None:
+    """A time in RFC 3339, or a number of s, m, h or d before ``now``."""
+    if text is None:
+        return None
+    if ago := re.fullmatch(r"([0-9]{1,6})([smhd])", text):
+        return now - timedelta(seconds=int(ago[1]) * SECONDS[ago[2]])
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is neither like 2h nor a time: {error}") from None
+    if time.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} has no offset from UTC: add Z")
+    return time.astimezone(UTC)
+
+
+def _audit(
+    settings: Settings, since: datetime | None, now: datetime
+) -> dict[str, tuple[Snapshot, list[Check]]]:
+    """Every contract's audit, with its progress on a terminal."""
+    found = {}
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        for name, contract in load_contracts(settings.schemas_dir).items():
+            task = progress.add_task(name, total=None)
+
+            def watch(done: int, total: int, task: TaskID = task) -> None:
+                progress.update(task, completed=done, total=total)
+
+            found[name] = run_audit(settings, contract, since, now, watch)
+    return found
+
+
+def _print_checks(checks: list[Check]) -> None:
+    table = Table("contract", "check", "", "looked at", box=None, padding=(0, 2, 0, 0))
+    for one in checks:
+        table.add_row(
+            one.contract, one.check, "[green]ok[/]" if one.ok else "[red]✗[/]", one.looked_at
+        )
+    out.print(table)
+    for one in checks:
+        for fault in one.faults:
+            out.print(f"[red]✗[/] {one.contract} {one.check}: {escape(fault)}", highlight=False)

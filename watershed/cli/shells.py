@@ -18,7 +18,7 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def sql(context: typer.Context, home: HomePath = HOME) -> None:
-    """psql on the stack's database; more arguments go to psql: ./ws sql -c 'TABLE control.stream'."""
+    """psql on the stack's database; more arguments go to it: ./ws sql -c 'TABLE control.stream'."""
     settings = Home.open(home).settings()
     os.environ["PGPASSWORD"] = settings.secret("postgres_password")
     _become(

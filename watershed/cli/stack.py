@@ -35,18 +35,22 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when everything runs.")
     ] = False,
+    rate: Annotated[
+        int,
+        typer.Option(help="Transactions a second that are made up; 0: none, send your own.", min=0),
+    ] = 100,
 ) -> None:
     """Start everything, and end in a panel of addresses.
 
     Kafka, Cassandra, PostgreSQL and Valkey start as child processes, then the streaming
-    application and a producer of 100 transactions a second. Safe to repeat: data and secrets stay.
+    application and a producer of transactions. Safe to repeat: data and secrets stay.
     Without --detach it stays until Ctrl-C, which stops the stack.
     """
     stack = Home.open(home, port_offset)
     if running(stack):
         say(f"already running in {stack.path}")
     else:
-        _start(stack)
+        _start(stack, rate)
     out.print(_panel(stack))
     if not detach:
         _stay(stack)
@@ -89,7 +93,7 @@ def doctor(home: HomePath = HOME, port_offset: PortOffset = None) -> None:
     say("[green]✓[/] everything that ./ws up needs is here")
 
 
-def _start(stack: Home) -> None:
+def _start(stack: Home, rate: int) -> None:
     found = problems(stack)
     if found:
         raise StackError("cannot start:\n  " + "\n  ".join(found), "then run ./ws up again")
@@ -98,17 +102,19 @@ def _start(stack: Home) -> None:
         say(f"fetching the jars of {', '.join(missing)} (once; about 120 MB)")
         jars.fetch_all()
     started = time.monotonic()
-    process = _launch(stack)
+    process = _launch(stack, rate)
     _follow(stack, process)
-    _wait_for_data(stack)
-    say(f"[green]✓[/] events flow, {time.monotonic() - started:.0f} s after the start")
+    if rate:
+        _wait_for_data(stack)
+        say(f"[green]✓[/] events flow, {time.monotonic() - started:.0f} s after the start")
 
 
-def _launch(stack: Home) -> subprocess.Popen[bytes]:
+def _launch(stack: Home, rate: int) -> subprocess.Popen[bytes]:
     (stack.run / "state.json").unlink(missing_ok=True)  # the last run's says nothing of this one
+    arguments = stack.path, stack.port_offset, rate
     with stack.log("supervisor").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "watershed.stack.supervisor", stack.path, str(stack.port_offset)],
+            [sys.executable, "-m", "watershed.stack.supervisor", *map(str, arguments)],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
@@ -122,8 +128,9 @@ def _follow(stack: Home, process: subprocess.Popen[bytes]) -> None:
     """Tell of each service as it gets ready; stop everything on Ctrl-C or a failure."""
     told: set[str] = set()
     deadline = time.monotonic() + START_TIMEOUT_S
+    state: StackState | None = None
     try:
-        while len(told) == 0 or not (state and state.ready):
+        while not (state and state.ready):
             state = read_state(stack)
             if process.poll() is not None or time.monotonic() > deadline:
                 _give_up(stack, state)

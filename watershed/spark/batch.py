@@ -50,7 +50,7 @@ class BatchWriter:
     cache: CacheWriter
 
     def write(self, frame: DataFrame, _batch_id: int) -> None:
-        """Write one batch of :func:`events_of`. Any error leaves it uncommitted, to be read again."""
+        """Write one batch of :func:`events_of`. Any error leaves it uncommitted: it is read again."""
         before = progress(self.connection, self.contract.type, self.generation)
         self.connection.rollback()
         now = datetime.now(UTC)
@@ -163,9 +163,8 @@ def summed(events: DataFrame, contract: Contract) -> DataFrame:
     Out: ``kafka_partition, window, groups, valid, first, last, count, critical, arrival_min,
     arrival_max, value``; window, groups and value only of valid events.
     """
-    width = contract.flow.window_s
     is_valid = F.col("_reason").isNull()
-    window = F.expr(f"timestamp_seconds(unix_seconds(arrival_time) div {width} * {width})")
+    window = floored("arrival_time", contract.flow.window_s)
     groups = F.struct(*contract.flow.group_by.values())
     return (
         events.groupBy(
@@ -186,6 +185,11 @@ def summed(events: DataFrame, contract: Contract) -> DataFrame:
     )  # fmt: skip
 
 
+def floored(time: str, width_s: int) -> Column:
+    """The start of the window that a time column falls into; windows are counted from 1970."""
+    return F.expr(f"timestamp_seconds(unix_seconds({time}) div {width_s} * {width_s})")
+
+
 def offset_ranges(totals: list[Row]) -> list[OffsetRange]:
     """What the batch has of each partition. Raises ProgressError if records are missing in it."""
     by_partition: dict[int, list[Row]] = defaultdict(list)
@@ -202,10 +206,12 @@ def _range(partition: int, rows: list[Row]) -> OffsetRange:
         raise ProgressError(
             f"partition {partition}: {end - first} offsets from {first} have"
             f" {stored + quarantined} records: the topic is compacted, or written in transactions",
-            "set the topic's cleanup.policy to delete, and let producers write without transactions",
+            "set the topic's cleanup.policy to delete; let producers write without transactions",
         )
     arrivals = [row.arrival_min for row in rows], [row.arrival_max for row in rows]
-    return OffsetRange(partition, first, end, min(arrivals[0]), max(arrivals[1]), stored, quarantined)
+    return OffsetRange(
+        partition, first, end, min(arrivals[0]), max(arrivals[1]), stored, quarantined
+    )
 
 
 def sums(totals: Iterable[Row]) -> list[Sum]:
@@ -221,8 +227,7 @@ def sums(totals: Iterable[Row]) -> list[Sum]:
 
 def critical_rows(events: DataFrame, contract: Contract) -> DataFrame:
     """The rows of ``critical_<type>``, with ``arrival_time`` and ``age_s``."""
-    width_s = contract.critical.bucket_hours * HOUR_S
-    bucket = F.expr(f"timestamp_seconds(unix_seconds({contract.event_time}) div {width_s} * {width_s})")
+    bucket = floored(contract.event_time, contract.critical.bucket_hours * HOUR_S)
     return valid(events).where("_critical").select(
         F.col(contract.entity).cast("string").alias("entity"),
         bucket.alias("bucket"),

@@ -10,7 +10,9 @@ from watershed.settings import Settings
 DAY_S = 86_400
 
 
-def append(rows: DataFrame, settings: Settings, table: str, columns: list[str], ttl_days: int) -> None:
+def append(
+    rows: DataFrame, settings: Settings, table: str, columns: list[str], ttl_days: int
+) -> None:
     """Write ``columns`` of ``rows``, which also have ``arrival_time`` and ``age_s``.
 
     The write time is the arrival time, so that of two stamps of one row the later stands; the TTL

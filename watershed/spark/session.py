@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 from pyspark.sql import SparkSession
 
 from watershed.settings import Settings
@@ -9,6 +12,8 @@ from watershed.settings import Settings
 
 def spark_session(settings: Settings, name: str) -> SparkSession:
     """A session for one job. Under ``spark-submit`` its settings stand before these."""
+    os.environ["TZ"] = "UTC"  # pyspark gives times as the process's local ones, without a zone
+    time.tzset()
     builder = SparkSession.builder.appName(name).master(settings.spark_master)
     for key, value in _conf(settings).items():
         builder = builder.config(key, value)
@@ -24,7 +29,8 @@ def _conf(settings: Settings) -> dict[str, str]:
     conf = {
         "spark.driver.memory": f"{settings.spark_driver_memory_mb}m",
         # Heap that is free goes back to the machine, which servers share.
-        "spark.driver.extraJavaOptions": "-XX:+UseG1GC -XX:MinHeapFreeRatio=15 -XX:MaxHeapFreeRatio=30"
+        "spark.driver.extraJavaOptions": "-XX:+UseG1GC -XX:MinHeapFreeRatio=15"
+        " -XX:MaxHeapFreeRatio=30"
         " -XX:+ExitOnOutOfMemoryError",
         "spark.sql.session.timeZone": "UTC",
         # Tiny batches: more partitions than cores would cost more than they give.

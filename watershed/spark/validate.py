@@ -28,7 +28,9 @@ from watershed.spark.types import parse_type, spark_type
 STRICT = {"allowNonNumericNumbers": "false", "allowSingleQuotes": "false"}
 EXCERPT = 80
 UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?(Z|[+-][0-9]{2}:[0-9]{2})"
+TIME = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 MONEY = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?"
 NUMBER = r"-?[0-9].*"
 

@@ -2,7 +2,7 @@
 
 ``infra/locks/jars.in`` says what is wanted, ``jars.txt`` what that comes to: one line per jar with
 its set, its coordinates and its SHA-256. Ivy, which comes inside pyspark, fetches them from Maven
-Central, its built-in repository, and from nowhere else: a half-filled local Maven cache is not asked.
+Central, its built-in repository, and from nowhere else: not from a half-filled local Maven cache.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def fetch(jar_set: str) -> Path:
 
 def missing() -> list[str]:
     """The sets that a start would have to fetch first."""
-    found = {path.name.rsplit("-", 1)[0] for path in (cache_dir() / "jars").glob("*-*") if path.is_dir()}
+    found = {
+        path.name.rsplit("-", 1)[0] for path in (cache_dir() / "jars").glob("*-*") if path.is_dir()
+    }
     return [name for name in SETS if name not in found]
 
 
@@ -89,8 +91,9 @@ def _lock_set(jar_set: str) -> Iterable[str]:
         _ivy(wanted, Path(scratch), transitive=True)
         for path in sorted(Path(scratch).glob("*.jar")):
             group, module, version, _artifact, *classifier = path.stem.split("__")
+            coordinates = ":".join([group, module, version, *classifier])
             if jar_set != "spark" or not _comes_with_spark(module):
-                yield f"{jar_set} {':'.join([group, module, version, *classifier])} {_sha256(path)}\n"
+                yield f"{jar_set} {coordinates} {_sha256(path)}\n"
 
 
 def _comes_with_spark(module: str) -> bool:
@@ -133,7 +136,18 @@ def _ivy(coordinates: list[str], into: Path, *, transitive: bool) -> None:
         module = Path(scratch) / "ivy.xml"
         module.write_text(_ivy_module(coordinates, transitive=transitive))
         ivy = next(_pyspark_jars().glob("ivy-*.jar"))
-        command = [java(), "-jar", ivy, "-settings", settings, "-ivy", module, "-types", "jar", "bundle"]
+        command = [
+            java(),
+            "-jar",
+            ivy,
+            "-settings",
+            settings,
+            "-ivy",
+            module,
+            "-types",
+            "jar",
+            "bundle",
+        ]
         done = subprocess.run(
             [*map(str, command), "-retrieve", f"{into}/{PATTERN}", "-warn"],
             capture_output=True,

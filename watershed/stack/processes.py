@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def environment(home: Home) -> dict[str, str]:
         **{key: os.environ[key] for key in KEPT if key in os.environ},
         **settings,
         **own,
-        "PATH": os.pathsep.join([str(Path(os.sys.executable).parent), os.defpath]),  # type: ignore[attr-defined]
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "JAVA_HOME": str(java_home()),
@@ -109,7 +110,7 @@ def _pss(process: psutil.Process) -> int:
 def listener(port: int) -> str | None:
     """Who listens on a loopback port: ``name (pid N)``, None when it is free."""
     for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
             return _name(connection.pid)
     return None
 

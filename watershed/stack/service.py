@@ -20,8 +20,8 @@ def nothing() -> None:
 class Service:
     """One program: how to start it, when it is ready, how to stop it.
 
-    ``needs`` names services that must be ready first. ``prepare`` runs before the first start,
-    ``after`` once it is ready for the first time; both may run again at the next ``up``.
+    ``needs`` names services that must be ready first. ``prepare`` runs before each start, ``after``
+    once it is ready for the first time; all may run again at the next ``up``.
     ``ready`` returns whether the program answers; it may raise OSError while it does not.
     """
 

@@ -1,7 +1,7 @@
 """Starts the services of a stack by readiness, restarts what dies, and stops them all.
 
-Runs as a process of its own: ``python -m watershed.stack.supervisor HOME PORT_OFFSET``. One thread
-follows each service; the main thread waits for SIGTERM, or for a first start that failed.
+Runs as a process of its own: ``python -m watershed.stack.supervisor HOME PORT_OFFSET RATE``. One
+thread follows each service; the main thread waits for SIGTERM, or for a first start that failed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,6 @@ class Supervisor:
         """Keep one service running: the body of its thread."""
         try:
             if self._wait_for_needs(service):
-                service.prepare()
                 self._keep_running(service)
         except Exception as error:  # whatever it is, the stack must stop and say so
             if not isinstance(error, WatershedError):
@@ -83,11 +82,14 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             if not self._ready[service.name].is_set():
-                raise StackError(f"ended with {process.wait()} before it was ready{self._tail(service)}")
+                raise StackError(
+                    f"ended with {process.wait()} before it was ready{self._tail(service)}"
+                )
             failures = 0 if time.monotonic() - started > HEALTHY_S else failures + 1
             self._restart_later(service, process, BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
 
     def _start(self, service: Service) -> subprocess.Popen[bytes]:
+        service.prepare()
         with self._lock:  # a stop must see every process that was started
             process = spawn(service, self._home)
             self._processes[service.name] = process
@@ -103,7 +105,9 @@ class Supervisor:
             if process.poll() is not None or self._stopping.wait(POLL_S):
                 return False
             if time.monotonic() > deadline and not self._ready[service.name].is_set():
-                raise StackError(f"not ready after {service.ready_timeout_s:.0f} s{self._tail(service)}")
+                raise StackError(
+                    f"not ready after {service.ready_timeout_s:.0f} s{self._tail(service)}"
+                )
         if not self._ready[service.name].is_set():
             service.after()
             self._ready[service.name].set()
@@ -176,7 +180,9 @@ class Supervisor:
 
     def _tail(self, service: Service) -> str:
         lines = self._home.log(service.name).read_text(errors="replace").splitlines()[-LOG_LINES:]
-        return "".join(f"\n    {line}" for line in [f"its last lines ({service.name}.log):", *lines])
+        return "".join(
+            f"\n    {line}" for line in [f"its last lines ({service.name}.log):", *lines]
+        )
 
     def _trim_logs(self) -> None:
         """Keep each log and one older copy below LOG_BYTES; writers append and do not notice."""
@@ -186,7 +192,7 @@ class Supervisor:
                 path.write_bytes(b"")
 
 
-def main(path: str, port_offset: str) -> int:
+def main(path: str, port_offset: str, rate: str) -> int:
     """The supervisor's process: exit code 1 when the stack gave up."""
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)-7s %(message)s")
     for noisy in ("kafka", "cassandra", "alembic"):
@@ -197,7 +203,7 @@ def main(path: str, port_offset: str) -> int:
         raise StackError(f"a stack is running in {home.path} already")
     end_all(process for process in belonging_to(home) if process.pid != psutil.Process().pid)
     home.prepare()
-    return 1 if Supervisor(home, services(home)).run() else 0
+    return 1 if Supervisor(home, services(home, int(rate))).run() else 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from cassandra.cluster import Session
@@ -72,6 +72,24 @@ class Change:
     events: list[CriticalEvent]
 
 
+class Entry(NamedTuple):
+    """A cached event: its time (ms) and its JSON; None for a half that is missing."""
+
+    time_ms: float | None
+    event: str | None
+
+
+@dataclass(frozen=True)
+class Content:
+    """A contract's whole cache.
+
+    An event by its list's key and its id; a position's value and count, as text, by its key.
+    """
+
+    events: dict[tuple[str, str], Entry]
+    positions: dict[str, tuple[str | None, str | None]]
+
+
 def connect(settings: Settings) -> redis.Redis:
     """A client; constructing does not connect. Calls raise RedisError."""
     return redis.Redis(
@@ -99,7 +117,7 @@ def sequence_key(event_type: str) -> str:
 def cached_sequence(client: redis.Redis, event_type: str) -> int:
     """The last commit that the cache has; 0 when it is empty."""
     found = client.get(sequence_key(event_type))
-    return int(found) if found else 0  # type: ignore[arg-type]
+    return int(found) if found else 0
 
 
 def apply(client: redis.Redis, contract: Contract, ttl_s: int, change: Change) -> bool:
@@ -129,9 +147,7 @@ def rebuild(
     return change.sequence
 
 
-def expected(
-    contract: Contract, connection: Connection, session: Session, keyspace: str
-) -> Change:
+def expected(contract: Contract, connection: Connection, session: Session, keyspace: str) -> Change:
     """What the cache should hold, whole, as of the last commit."""
     connection.rollback()
     connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -149,22 +165,60 @@ def expected(
     return Change(sequence, positions, events)
 
 
+def content(contract: Contract, change: Change) -> Content:
+    """The cache that holds what ``change`` has, and nothing else."""
+    return Content(
+        {
+            (list_key(contract.type, entity), event_id): Entry(milliseconds(event_time), event)
+            for entity, event_time, event_id, event in change.events
+        },
+        {
+            position_key(contract.type, position.groups): (
+                str(position.value),
+                str(position.events),
+            )
+            for position in change.positions
+        },
+    )
+
+
+def cached(client: redis.Redis, contract: Contract) -> Content:
+    """What the cache holds: as of one moment only if its number stays the same meanwhile."""
+    lists = sorted(client.scan_iter(list_key(contract.type, "*"), _type="zset"))
+    hashes = sorted(client.scan_iter(list_key(contract.type, "*"), _type="hash"))
+    positions = sorted(client.scan_iter(position_key(contract.type, ("*",)), _type="hash"))
+    pipeline = client.pipeline(transaction=False)
+    for key in lists:
+        pipeline.zrange(key, 0, -1, withscores=True)
+    for key in hashes:
+        pipeline.hgetall(key)
+    for key in positions:
+        pipeline.hmget(key, ["value", "event_count"])
+    found = iter(pipeline.execute())
+    events = {(key, member): Entry(score, None) for key in lists for member, score in next(found)}
+    for key in hashes:
+        for event_id, event in next(found).items():
+            at = key.removesuffix(":events"), event_id
+            events[at] = Entry(events[at].time_ms if at in events else None, event)
+    return Content(events, {key: tuple(next(found)) for key in positions})
+
+
 def _write(client: redis.Redis, contract: Contract, ttl_s: int, change: Change) -> None:
     pipeline = client.pipeline(transaction=False)
     for entity, events in _by_entity(change.events).items():
         key = list_key(contract.type, entity)
-        arguments = [part for event in events for part in _arguments(event)]
+        arguments: list[int | str] = [part for event in events for part in _arguments(event)]
         head = [contract.critical.keep, ttl_s]
         pipeline.eval(ADD_EVENTS, 2, key, f"{key}:events", *head, *arguments)
     for position in change.positions:
-        values = [change.sequence, str(position.value), position.count, ttl_s]
+        values: list[int | str] = [change.sequence, str(position.value), position.events, ttl_s]
         pipeline.eval(SET_POSITION, 1, position_key(contract.type, position.groups), *values)
     pipeline.execute()
 
 
 def _advance(client: redis.Redis, contract: Contract, ttl_s: int, sequence: int, how: str) -> bool:
     before = sequence - 1 if sequence > 1 else ""
-    arguments = [sequence, ttl_s, how, before]
+    arguments: list[int | str] = [sequence, ttl_s, how, before]
     return bool(client.eval(ADVANCE, 1, sequence_key(contract.type), *arguments))
 
 

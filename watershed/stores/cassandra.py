@@ -109,7 +109,6 @@ def ensure_tables(settings: Settings, contracts: Iterable[Contract]) -> None:
 def _ensure(session: Session, settings: Settings, table: Table) -> None:
     keyspace = settings.cassandra_keyspace
     session.execute(table.create(keyspace))
-    assert session.cluster is not None
     found = session.cluster.metadata.keyspaces[keyspace].tables[table.name].columns
     for name, cql_type in table.columns.items():
         if name not in found:

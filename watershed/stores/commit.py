@@ -64,9 +64,7 @@ def _next_sequence(connection: Connection, contract: Contract) -> int:
     return int(cursor.fetchone()[0])  # type: ignore[index]
 
 
-def _advance(
-    connection: Connection, contract: Contract, generation: str, one: OffsetRange
-) -> None:
+def _advance(connection: Connection, contract: Contract, generation: str, one: OffsetRange) -> None:
     cursor = connection.cursor()
     key = [contract.type, generation, one.partition]
     cursor.execute(

@@ -105,7 +105,7 @@ def _adopt(connection: Connection, contract: Contract, topic: TopicState) -> Non
     if known != topic.generation:
         connection.rollback()
         raise ProgressError(
-            f"topic {topic.name} was re-created: its id is {topic.generation}, committed is {known}",
+            f"topic {topic.name} was re-created: its id is {topic.generation}, not {known}",
             "name another topic in the contract, or keep the old topic's data by restoring it",
         )
 

@@ -42,7 +42,9 @@ def tables(contract: Contract) -> tuple[Table, Table]:
     buckets = {"entity": "text", "bucket": "timestamp"}
     return (
         Table(f"critical_{contract.type}", events, key, days, order),
-        Table(f"critical_{contract.type}_bucket", buckets, "((entity), bucket)", days, "bucket DESC"),
+        Table(
+            f"critical_{contract.type}_bucket", buckets, "((entity), bucket)", days, "bucket DESC"
+        ),
     )
 
 

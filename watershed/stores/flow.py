@@ -29,7 +29,7 @@ class Sum(NamedTuple):
     window: Any
     groups: tuple[Any, ...]
     value: Decimal
-    count: int
+    events: int
 
 
 class Position(NamedTuple):
@@ -37,7 +37,7 @@ class Position(NamedTuple):
 
     groups: tuple[Any, ...]
     value: Decimal
-    count: int
+    events: int
 
 
 def flow_table(contract: Contract) -> str:
@@ -60,9 +60,7 @@ def ensure_tables(connection: Connection, contract: Contract) -> None:
     _ensure(connection, position_table(contract), position, sums)
 
 
-def _ensure(
-    connection: Connection, table: str, key: dict[str, str], rest: dict[str, str]
-) -> None:
+def _ensure(connection: Connection, table: str, key: dict[str, str], rest: dict[str, str]) -> None:
     columns = key | rest
     declared = [
         sql.SQL("{} {} NOT NULL").format(sql.Identifier(name), sql.SQL(sql_type))
@@ -90,9 +88,9 @@ def _ensure(
 def add(connection: Connection, contract: Contract, sums: list[Sum]) -> list[Position]:
     """Add a batch's sums to flow and position, uncommitted; the positions that changed."""
     flow_key = [contract.flow.window_column, *contract.flow.group_by]
-    flow_rows = [(s.window, *s.groups, s.value, s.count) for s in sums]
+    flow_rows = [(s.window, *s.groups, s.value, s.events) for s in sums]
     _upsert(connection, contract, flow_table(contract), flow_key, flow_rows)
-    rows = [(*p.groups, p.value, p.count) for p in _by_position(contract, sums)]
+    rows = [(*p.groups, p.value, p.events) for p in _by_position(contract, sums)]
     key = list(contract.position.group_by)
     changed = _upsert(connection, contract, position_table(contract), key, rows)
     return [Position(tuple(row[:-2]), *row[-2:]) for row in changed]
@@ -123,7 +121,7 @@ def _by_position(contract: Contract, sums: list[Sum]) -> list[Position]:
     for one in sums:
         groups = tuple(one.groups[place] for place in places)
         values[groups] += one.value
-        counts[groups] += one.count
+        counts[groups] += one.events
     return [Position(groups, values[groups], counts[groups]) for groups in sorted(values)]
 
 
@@ -145,7 +143,8 @@ def _upsert(
         measure=measure,
         count=sql.Identifier(COUNT),
     )
-    return execute_values(connection.cursor(), statement, sorted(rows), fetch=True)
+    found: list[Any] = execute_values(connection.cursor(), statement, sorted(rows), fetch=True)
+    return found
 
 
 def _type(contract: Contract, field: str) -> str:

@@ -12,6 +12,10 @@ from watershed.stack.services.redis import redis
 from watershed.stack.services.stream import stream
 
 
-def services(home: Home) -> list[Service]:
-    """Everything `./ws up` runs, in the order in which it is listed; stopped in reverse."""
-    return [f(home) for f in (cassandra, kafka, postgres, redis, stream, producer)]
+def services(home: Home, rate: int) -> list[Service]:
+    """Everything `./ws up` runs, in the order in which it is listed; stopped in reverse.
+
+    ``rate`` is the producer's, in events per second; 0 leaves it out.
+    """
+    always = [f(home) for f in (cassandra, kafka, postgres, redis, stream)]
+    return [*always, producer(home, rate)] if rate else always

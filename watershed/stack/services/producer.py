@@ -1,4 +1,4 @@
-"""The transactions producer, at its default pace."""
+"""The transactions producer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from watershed.stores.topics import end_offsets
 TOPIC = "transaction"
 
 
-def producer(home: Home) -> Service:
+def producer(home: Home, rate: int) -> Service:
     """``producers/transactions.py``; ready once its first event is in Kafka."""
     before: list[int] = []
 
@@ -19,11 +19,11 @@ def producer(home: Home) -> Service:
         return sum(end_offsets(home.settings(), TOPIC).values())
 
     def ready() -> bool:
-        return produced() > before[0]
+        return produced() > before[-1]
 
     return Service(
         "producer",
-        (sys.executable, str(ROOT / "producers" / "transactions.py")),
+        (sys.executable, str(ROOT / "producers" / "transactions.py"), "--rate", str(rate)),
         ready,
         needs=("kafka",),
         prepare=lambda: before.append(produced()),

@@ -15,19 +15,23 @@ from watershed.stores.postgres import connect
 
 def stream(home: Home) -> Service:
     """``jobs/stream_events.py``; ready once each contract's query has reported itself."""
-    started = time.time()
+    started = [time.time()]
+
+    def prepare() -> None:
+        started[:] = [time.time()]
 
     def ready() -> bool:
         settings = home.settings()
         with connect(settings) as connection:
             beats = heartbeats(connection)
         types = load_contracts(settings.schemas_dir)
-        return all(name in beats and beats[name].timestamp() > started for name in types)
+        return all(name in beats and beats[name].timestamp() > started[0] for name in types)
 
     return Service(
         "stream",
         (sys.executable, str(ROOT / "jobs" / "stream_events.py")),
         ready,
+        prepare=prepare,
         needs=("cassandra", "kafka", "postgres"),
         env={
             "WATERSHED_SPARK_JARS": class_path("spark"),

@@ -1,0 +1,107 @@
+"""The running stack, shared by live and fault tests: starting one takes most of a minute."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from tests.oracle import Oracle
+from tests.stack import Stack, fresh, test_home, wait_until
+from watershed.contracts.load import load_contract
+from watershed.contracts.model import Contract
+from watershed.stack.home import ROOT
+from watershed.stores import cache, flow, postgres
+from watershed.stores.topics import topic_state
+
+
+@pytest.fixture(scope="session")
+def transaction() -> Contract:
+    return load_contract(ROOT / "schemas" / "transaction" / "contract.yaml")
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """A fresh stack that the stream reads and nobody writes to."""
+    running = fresh(test_home())
+    running.up()
+    yield running
+    running.destroy()
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
+    """Knows everything that the test run's producers got acknowledged."""
+    return Oracle(tmp_path_factory.mktemp("oracle") / "acknowledged.jsonl")
+
+
+@pytest.fixture
+def produce(stack: Stack, oracle: Oracle):  # type: ignore[no-untyped-def]
+    """Start the transactions producer with options; those still running are stopped at the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "producers.transactions", "--ack-log", oracle.log]
+        process = subprocess.Popen(
+            [*command, "--broker", stack.settings.kafka_brokers, *options],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def is_caught_up(stack: Stack) -> bool:
+    """Whether everything that Kafka has is committed."""
+    end = topic_state(stack.settings, "transaction").end
+    with postgres.connect(stack.settings) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT kafka_partition, next_offset FROM control.stream_offset")
+        return dict(cursor.fetchall()) == end
+
+
+@pytest.fixture
+def verify(stack: Stack, oracle: Oracle, transaction: Contract):  # type: ignore[no-untyped-def]
+    """Check every store against the oracle once the stream has caught up, and run the audit."""
+
+    def check() -> None:
+        wait_until(lambda: is_caught_up(stack), "the stream has caught up")
+        end = topic_state(stack.settings, "transaction").end
+        acknowledged = oracle.offsets()
+        assert {p: list(range(n)) for p, n in end.items() if n} == acknowledged
+        _check_positions(stack, oracle, transaction)
+        audit = stack.audit()
+        assert audit["ok"], [one for one in audit["checks"] if not one["ok"]]
+        _check_cache(stack, oracle)
+
+    return check
+
+
+def _check_positions(stack: Stack, oracle: Oracle, transaction: Contract) -> None:
+    with postgres.connect(stack.settings) as connection:
+        positions = flow.positions(connection, transaction)
+        sums = flow.sums(connection, transaction)
+        cursor = connection.cursor()
+        cursor.execute("SELECT sum(stored), sum(quarantined) FROM control.stream_offset")
+        counted = cursor.fetchone()
+    expected = oracle.positions()
+    assert {p.groups[0]: (p.value, p.events) for p in positions} == expected
+    assert sum((s.value for s in sums), Decimal(0)) == sum(value for value, _ in expected.values())
+    assert counted == (len(oracle.valid()), oracle.invalid())
+
+
+def _check_cache(stack: Stack, oracle: Oracle) -> None:
+    with cache.connect(stack.settings) as client:
+        for branch, expected in oracle.critical().items():
+            found = client.zrange(cache.list_key("transaction", branch), 0, -1, desc=True)
+            assert found == expected

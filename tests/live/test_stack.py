@@ -1,0 +1,117 @@
+"""The local stack as a newcomer meets it: addresses, shells, logs, secrets."""
+
+from __future__ import annotations
+
+import json
+
+import psutil
+import psycopg2
+import pytest
+import redis
+from cassandra.cluster import NoHostAvailable
+
+from tests.stack import Stack
+from watershed.stack.checks import problems
+from watershed.stack.home import SECRETS, Home
+from watershed.stack.processes import belonging_to
+from watershed.stores import cassandra, postgres
+
+
+def _family(stack: Stack) -> set[psutil.Process]:
+    return {
+        member
+        for process in belonging_to(stack.home)
+        for member in [process, *process.children(recursive=True)]
+    }
+
+
+def test_status_tells_of_every_service_and_partition(stack: Stack, transaction) -> None:
+    status = stack.status()
+    assert status["healthy"], status
+    assert {s["name"] for s in status["services"]} == {
+        "cassandra", "kafka", "postgres", "redis", "stream",
+    }  # fmt: skip
+    assert all(service["memory_mb"] > 0 for service in status["services"])
+    [contract] = status["contracts"]
+    partitions = [one["partition"] for one in contract["partitions"]]
+    assert partitions == list(range(transaction.topic.partitions))
+
+
+def test_up_again_says_that_it_runs(stack: Stack) -> None:
+    before = {process.pid for process in belonging_to(stack.home)}
+    assert "already running" in stack.up()
+    assert {process.pid for process in belonging_to(stack.home)} == before
+
+
+def test_listens_on_loopback_alone(stack: Stack) -> None:
+    addresses = {
+        connection.laddr.ip
+        for process in _family(stack)
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses
+    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
+def test_no_secret_in_arguments_environments_or_logs(stack: Stack) -> None:
+    secrets = [stack.home.secret(name) for name in SECRETS]
+    assert all(len(secret) >= 24 for secret in secrets)
+    texts = [" ".join([*p.cmdline(), *p.environ().values()]) for p in _family(stack)]
+    texts += [path.read_text(errors="replace") for path in stack.home.logs.glob("*.log*")]
+    assert not [secret for secret in secrets for text in texts if secret in text]
+
+
+def test_secrets_and_settings_are_closed_to_others(stack: Stack) -> None:
+    for path in (stack.home.path / "secrets", stack.home.path / "settings.env"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("sql", "-At", "-c", "SELECT count(*) FROM control.stream"), "1"),
+        (("redis", "ping"), "PONG"),
+        (("cql", "-e", "SELECT keyspace_name FROM system_schema.keyspaces"), "events"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_shells_are_signed_in(stack: Stack, command: tuple[str, ...], expected: str) -> None:
+    assert expected in stack.ws(*command).stdout
+
+
+def test_default_and_missing_passwords_are_refused(stack: Stack) -> None:
+    with pytest.raises(psycopg2.OperationalError), postgres.connect(stack.settings, password="x"):
+        pass
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis(port=stack.home.ports.redis).ping()
+    with (
+        pytest.raises(NoHostAvailable),
+        cassandra.connect(stack.settings, "cassandra", "cassandra"),
+    ):
+        pass
+
+
+def test_logs_show_a_service_and_name_the_others(stack: Stack) -> None:
+    assert "reads on from" in stack.ws("logs", "stream").stdout
+    wrong = stack.ws("logs", "nonesuch", check=False)
+    assert wrong.returncode == 1
+    assert "cassandra" in wrong.stderr
+
+
+def test_doctor_names_a_used_port_and_who_uses_it(stack: Stack, tmp_path) -> None:
+    second = Home.open(tmp_path / "second", stack.home.port_offset)
+    found = problems(second)
+    assert any(f"port {stack.home.ports.kafka} (kafka) is used by java" in one for one in found)
+    assert len(found) >= 4
+
+
+def test_status_of_no_stack_says_how_to_start_one(tmp_path) -> None:
+    nowhere = Stack(Home.open(tmp_path / "nowhere"))
+    done = nowhere.ws("status", check=False)
+    assert done.returncode == 1
+    assert "./ws up" in done.stderr
+
+
+def test_json_has_no_other_output(stack: Stack) -> None:
+    assert json.loads(stack.ws("status", "--json").stdout)["running"]

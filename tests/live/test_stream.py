@@ -1,0 +1,142 @@
+"""Events through real servers: every one stored once, the broken ones apart, the sums exact."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+
+from tests.oracle import Oracle
+from tests.stack import Stack, wait_until
+from watershed.contracts.model import Contract
+from watershed.errors import OvertakenError, ProgressError
+from watershed.producing import AckLog, Record
+from watershed.stack.home import ROOT
+from watershed.stores import cache, cassandra, control, flow, postgres
+from watershed.stores.commit import OffsetRange, commit
+
+REJECTED = sorted((ROOT / "schemas" / "transaction" / "rejected").glob("*.json"))
+EXAMPLES = sorted((ROOT / "schemas" / "transaction" / "examples").glob("*.json"))
+
+
+def test_every_event_is_stored_once(produce, verify) -> None:
+    done = produce("--rate", "0", "--count", "5000", "--seed", "1", "--duplicates", "0.05",
+                   "--invalid", "0.05")  # fmt: skip
+    out, _ = done.communicate(timeout=60)
+    assert done.returncode == 0, out
+    verify()
+
+
+def _value(case: dict[str, str | None]) -> bytes | None:
+    if "value_base64" in case:
+        return base64.b64decode(case["value_base64"] or "")
+    if case["value"] is None:
+        return None
+    return case["value"].encode() + b" " * int(case.get("pad_bytes") or 0)
+
+
+def test_broken_records_are_quarantined_whole_and_their_neighbours_stored(
+    stack: Stack, oracle: Oracle, verify
+) -> None:
+    values = [(path.read_bytes(), "valid") for path in EXAMPLES]
+    cases = [json.loads(path.read_text()) for path in REJECTED]
+    small = [case for case in cases if case["reason"] != "oversize"]  # the broker refuses that one
+    values += [(_value(case), "invalid") for case in small]
+    sent = _send(stack, oracle, values)
+    verify()
+    found = _quarantined(stack, sent)
+    for (value, kind), case in zip(values[len(EXAMPLES) :], small, strict=True):
+        assert kind == "invalid"
+        assert (case["reason"], value) in found
+
+
+def _send(
+    stack: Stack, oracle: Oracle, values: list[tuple[bytes | None, str]]
+) -> list[tuple[int, int]]:
+    producer = KafkaProducer(bootstrap_servers=stack.settings.kafka_brokers)
+    log = AckLog(oracle.log)
+    places = []
+    for value, kind in values:
+        done = producer.send("transaction", value, key=b"test").get(timeout=20)
+        log.write(Record(b"test", value or b"", kind), done.partition, done.offset, done.timestamp)
+        places.append((done.partition, done.offset))
+    producer.close()
+    return places
+
+
+def _quarantined(stack: Stack, places: list[tuple[int, int]]) -> set[tuple[str, bytes | None]]:
+    partitions = {partition for partition, _ in places}
+    with postgres.connect(stack.settings) as connection:
+        generation = control.generation(connection, "transaction")
+    with cassandra.connect(stack.settings) as session:
+        return {
+            (row.reason, row.value)
+            for partition in partitions
+            for row in session.execute(
+                "SELECT reason, value FROM events.quarantine WHERE generation = %s"
+                " AND kafka_partition = %s AND offset_block = 0",
+                [generation, partition],
+            )
+        }
+
+
+def _range(stack: Stack) -> tuple[str, OffsetRange]:
+    """The last batch of partition 0, as it was committed."""
+    with postgres.connect(stack.settings) as connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT generation, kafka_partition, from_offset, to_offset, arrival_min, arrival_max,"
+            " stored, quarantined FROM control.stream_batch WHERE kafka_partition = 0"
+            " ORDER BY from_offset DESC LIMIT 1"
+        )
+        generation, *rest = cursor.fetchone()  # type: ignore[misc]
+    return generation, OffsetRange(*rest)
+
+
+def test_a_batch_delivered_again_changes_nothing(
+    stack: Stack, transaction: Contract, verify
+) -> None:
+    generation, last = _range(stack)
+    with postgres.connect(stack.settings) as connection:
+        before = flow.sums(connection, transaction), control.sequence(connection, "transaction")
+        some = [before[0][0]._replace(events=last.stored)]
+        with pytest.raises(OvertakenError):
+            commit(connection, transaction, generation, [last], some)
+        after = flow.sums(connection, transaction), control.sequence(connection, "transaction")
+    assert sorted(before[0]) == sorted(after[0])
+    assert before[1] == after[1]
+    verify()
+
+
+def test_a_batch_after_a_hole_is_refused(stack: Stack, transaction: Contract, verify) -> None:
+    generation, last = _range(stack)
+    later = OffsetRange(0, last.to_offset + 5, last.to_offset + 6, last.arrival_min,
+                        last.arrival_max, 1, 0)  # fmt: skip
+    with postgres.connect(stack.settings) as connection, pytest.raises(ProgressError) as refused:
+        commit(connection, transaction, generation, [later], [])
+    assert not isinstance(refused.value, OvertakenError)
+    assert str(last.to_offset) in str(refused.value)
+    verify()
+
+
+def test_an_emptied_cache_is_made_again_from_the_stores(stack: Stack, verify) -> None:
+    with cache.connect(stack.settings) as client:
+        client.flushall()
+        wait_until(lambda: cache.cached_sequence(client, "transaction") > 0, "the cache is rebuilt")
+    verify()
+
+
+def test_undeclared_fields_are_kept(stack: Stack, oracle: Oracle, verify) -> None:
+    path: Path = next(p for p in EXAMPLES if p.stem == "undeclared-field")
+    [(partition, offset)] = _send(stack, oracle, [(path.read_bytes(), "valid")])
+    verify()
+    with cassandra.connect(stack.settings) as session:
+        [row] = session.execute(
+            "SELECT extra FROM events.transaction WHERE kafka_partition = %s AND kafka_offset = %s"
+            " AND offset_block = 0 AND generation = %s",
+            [partition, offset, _range(stack)[0]],
+        )
+    assert json.loads(row.extra) == json.loads(path.read_text())

@@ -1,0 +1,125 @@
+"""What rows add up to: offsets that are missing or doubled, and sums by window and group. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+EPOCH = datetime(1970, 1, 1)
+EXACT = Context(prec=76)  # PostgreSQL's numeric(38), and as many digits again for the count
+
+
+class Total(NamedTuple):
+    """The sum of a measure, and of how many rows."""
+
+    value: Decimal
+    events: int
+
+
+Key = tuple[Any, ...]
+Totals = dict[Key, Total]
+NOTHING = Total(Decimal(0), 0)
+
+
+def faulty_ranges(expected: range, present: Iterable[int]) -> tuple[list[range], list[range]]:
+    """The ranges of ``expected`` that are not in ``present``, and those that are in it twice.
+
+    ``present`` is sorted and within ``expected``; it is read once, one offset at a time.
+    """
+    gaps: list[range] = []
+    overlaps: list[range] = []
+    following = expected.start
+    for offset in present:
+        if offset == following:
+            following += 1
+        elif offset > following:
+            gaps.append(range(following, offset))
+            following = offset + 1
+        else:
+            extend(overlaps, [range(offset, offset + 1)])
+    if following < expected.stop:
+        gaps.append(range(following, expected.stop))
+    return gaps, overlaps
+
+
+def extend(ranges: list[range], more: Iterable[range]) -> None:
+    """Add later ranges; one that begins where the last one ends makes that longer."""
+    for one in more:
+        if ranges and ranges[-1].stop == one.start:
+            ranges[-1] = range(ranges[-1].start, one.stop)
+        else:
+            ranges.append(one)
+
+
+class Tally:
+    """Counts and sums raw rows as they pass by.
+
+    A row is ``(offset, arrival time in UTC without a zone, measure, *groups)``; ``totals`` has a
+    sum for ``(window start, *groups)``. A null, which no writer leaves, counts as zero.
+    """
+
+    def __init__(self, window_s: int) -> None:
+        self.count = 0
+        self._window = timedelta(seconds=window_s)
+        self._sums: dict[Key, list[Any]] = {}
+
+    def passing(self, rows: Iterable[Any]) -> Iterator[int]:
+        """The rows' offsets."""
+        for offset, arrival, measure, *groups in rows:
+            key = ((arrival or EPOCH) - EPOCH) // self._window, *groups
+            total = self._sums.get(key)
+            if total is None:
+                total = self._sums[key] = [Decimal(0), 0]
+            total[0] = EXACT.add(total[0], measure or 0)
+            total[1] += 1
+            self.count += 1
+            yield offset
+
+    @property
+    def totals(self) -> Totals:
+        start = EPOCH.replace(tzinfo=UTC)
+        return {
+            (start + index * self._window, *plain(groups)): Total(value, count)
+            for (index, *groups), (value, count) in self._sums.items()
+        }
+
+
+def plain(values: Iterable[Any]) -> Key:
+    """Values as both databases' drivers give them: an id is text, a time has its zone."""
+    return tuple(map(_plain, values))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def add(totals: Totals, more: Iterable[tuple[Key, Total]]) -> Totals:
+    """Add ``more`` to ``totals``, exactly; keys may repeat."""
+    for key, (value, count) in more:
+        have = totals.get(key, NOTHING)
+        totals[key] = Total(EXACT.add(have.value, value), have.events + count)
+    return totals
+
+
+def differing(stored: Mapping[Key, Total], rows: Mapping[Key, Total]) -> list[str]:
+    """A line for every key whose stored total is not that of the rows, in the keys' order."""
+    keys = [key for key, total in stored.items() if total != rows.get(key)]
+    keys += [key for key in rows if key not in stored]
+    return [
+        f"{' '.join(map(_text, key))}: {_sum(stored.get(key))}, the raw rows say"
+        f" {_sum(rows.get(key))}"
+        for key in sorted(keys, key=str)
+    ]
+
+
+def _text(value: Any) -> str:
+    return f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else str(value)
+
+
+def _sum(total: Total | None) -> str:
+    return f"{total.value} in {total.events:,}" if total else "nothing"
