@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
+import stamina
 
 from tests.oracle import Oracle
-from tests.stack import Stack, fresh, test_home, wait_until
+from tests.stack import Stack, fresh, home_for_tests, wait_until
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract
 from watershed.stack.home import ROOT
 from watershed.stores import cache, flow, postgres
 from watershed.stores.topics import topic_state
+
+
+for noisy in ("kafka", "cassandra"):
+    logging.getLogger(noisy).setLevel(logging.CRITICAL)
+stamina.instrumentation.set_on_retry_hooks([])
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +33,7 @@ def transaction() -> Contract:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """A fresh stack that the stream reads and nobody writes to."""
-    running = fresh(test_home())
+    running = fresh(home_for_tests())
     running.up()
     yield running
     running.destroy()

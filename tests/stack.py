@@ -49,7 +49,7 @@ class Stack:
     home: Home
 
     def ws(
-        self, *arguments: str, check: bool = True, **options: Any
+        self, *arguments: str, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run ``./ws`` on this stack."""
         command, *rest = arguments
@@ -59,7 +59,6 @@ class Stack:
             capture_output=True,
             text=True,
             timeout=280,
-            **options,
         )
 
     def up(self) -> str:
@@ -124,7 +123,7 @@ class Stack:
         self.ws("destroy", "--yes")
 
 
-def test_home() -> Path:
+def home_for_tests() -> Path:
     """A folder that PostgreSQL's user can reach when the tests run as root."""
     base = Path("/var/tmp") if os.geteuid() == 0 else Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
     return base / f"watershed-tests-{os.getuid()}"

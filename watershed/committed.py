@@ -116,12 +116,12 @@ def _extents(
     indexed = {partition: rest for partition, *rest in cursor.fetchall()}
     progress = control.progress(connection, contract.type, generation)
     return {
-        partition: _extent(partition, state, indexed.get(partition), limited=since is not None)
+        partition: _extent(state, indexed.get(partition), limited=since is not None)
         for partition, state in progress.items()
     }
 
 
-def _extent(partition: int, state: Progress, indexed: list[Any] | None, *, limited: bool) -> Extent:
+def _extent(state: Progress, indexed: list[Any] | None, *, limited: bool) -> Extent:
     if indexed is None:
         nothing = state.next if limited else state.begin
         indexed = [nothing, nothing, 0, 0, 0, 0, []]
@@ -137,5 +137,4 @@ def _extent(partition: int, state: Progress, indexed: list[Any] | None, *, limit
             f"control.stream_offset counts {state.stored:,} stored, {state.quarantined:,}"
             f" quarantined; control.stream_batch {stored:,} and {quarantined:,}"
         )
-    faults = [f"partition {partition}: {fault}" for fault in faults]
     return Extent(range(begin, state.next), stored, quarantined, expired, kept_from, faults)

@@ -87,6 +87,12 @@ class Tally:
         }
 
 
+def first_window(since: datetime, window_s: int) -> datetime:
+    """The start of the first flow window that is whole: at ``since`` or after it."""
+    start, width = EPOCH.replace(tzinfo=UTC), timedelta(seconds=window_s)
+    return start - (start - since) // width * width
+
+
 def plain(values: Iterable[Any]) -> Key:
     """Values as both databases' drivers give them: an id is text, a time has its zone."""
     return tuple(map(_plain, values))

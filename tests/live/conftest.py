@@ -58,5 +58,6 @@ def topic(stack: Stack) -> Iterator[str]:
         config = {"message.timestamp.type": "LogAppendTime"}
         new = NewTopic(name, num_partitions=3, replication_factor=1, topic_configs=config)
         client.create_topics([new], wait_for_metadata=True)
-        yield name
+    yield name
+    with admin(stack.settings) as client:  # another one: the test may have taken the broker away
         client.delete_topics([name])

@@ -30,6 +30,7 @@ from watershed.unavailable import UNAVAILABLE
 
 TAIL_BYTES = 8_192
 FOLLOW_S = 0.5
+IMPOSSIBLE: tuple[type[Exception], ...] = (WatershedError, *UNAVAILABLE)
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -134,7 +135,7 @@ def audit(
     try:
         settings = Home.open(home).settings()
         found = _audit(settings, _time(since, now), now)
-    except (WatershedError, *UNAVAILABLE) as error:
+    except IMPOSSIBLE as error:
         store = type(error).__module__.partition(".")[0]
         say(f"[bold red]cannot audit:[/] {store}: {escape(str(error))}")
         sys.exit(2)

@@ -50,7 +50,7 @@ class BatchWriter:
     cache: CacheWriter
 
     def write(self, frame: DataFrame, _batch_id: int) -> None:
-        """Write one batch of :func:`events_of`. Any error leaves it uncommitted: it is read again."""
+        """Write one batch of :func:`events_of`; after any error it is read again."""
         before = progress(self.connection, self.contract.type, self.generation)
         self.connection.rollback()
         now = datetime.now(UTC)
