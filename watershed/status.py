@@ -133,20 +133,21 @@ def _contract(settings: Settings, contract: Contract) -> ContractStatus:
         generation = control.generation(connection, contract.type)
         progress = control.progress(connection, contract.type, generation) if generation else {}
         rate = _rate(connection, contract)
+        now = datetime.now(UTC)
     topic = topic_state(settings, contract.topic.name)
-    partitions = [_partition(settings, topic, p, state) for p, state in progress.items()]
+    partitions = [_partition(settings, topic, p, state, now) for p, state in progress.items()]
     behind = _cache_behind(settings, contract, sequence)
     return ContractStatus(contract.type, sequence, behind, rate, partitions)
 
 
 def _partition(
-    settings: Settings, topic: TopicState, partition: int, state: Progress
+    settings: Settings, topic: TopicState, partition: int, state: Progress, now: datetime
 ) -> PartitionStatus:
     lag = topic.end[partition] - state.next
     age = 0.0
     if lag > 0:
         oldest = record_time(settings, topic.name, partition, state.next)
-        age = max(0.0, (datetime.now(UTC) - oldest).total_seconds())
+        age = max(0.0, (now - oldest).total_seconds())
     return PartitionStatus(
         partition,
         topic.end[partition],
