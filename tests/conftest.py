@@ -19,7 +19,6 @@ from watershed.stack.home import ROOT
 from watershed.stores import cache, flow, postgres
 from watershed.stores.topics import topic_state
 
-
 for noisy in ("kafka", "cassandra"):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)
 stamina.instrumentation.set_on_retry_hooks([])

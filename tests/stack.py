@@ -48,9 +48,7 @@ class Stack:
 
     home: Home
 
-    def ws(
-        self, *arguments: str, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
+    def ws(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``./ws`` on this stack."""
         command, *rest = arguments
         return subprocess.run(

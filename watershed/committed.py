@@ -9,7 +9,7 @@ from typing import Any
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
-from watershed.stores import control, flow
+from watershed.stores import control, flow, raw
 from watershed.stores.control import Progress
 from watershed.stores.flow import Position, Sum
 
@@ -31,6 +31,14 @@ class Extent:
     expired: int = 0
     kept_from: int = 0
     faults: list[str] = field(default_factory=list)
+
+    @property
+    def blocks(self) -> list[range]:
+        """The offsets, cut where Cassandra's partitions end."""
+        start, stop = self.offsets.start, self.offsets.stop
+        first = start // raw.BLOCK * raw.BLOCK
+        blocks = [range(at, at + raw.BLOCK) for at in range(first, stop, raw.BLOCK)]
+        return [range(max(start, b.start), min(stop, b.stop)) for b in blocks if start < stop]
 
 
 @dataclass(frozen=True)

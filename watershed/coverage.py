@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, NamedTuple
@@ -52,6 +53,23 @@ def extend(ranges: list[range], more: Iterable[range]) -> None:
             ranges[-1] = range(ranges[-1].start, one.stop)
         else:
             ranges.append(one)
+
+
+@dataclass
+class Found:
+    """What Cassandra has of one Kafka partition: faulty offsets, and rows in either table."""
+
+    gaps: list[range] = field(default_factory=list)
+    overlaps: list[range] = field(default_factory=list)
+    stored: int = 0
+    quarantined: int = 0
+
+    def merge(self, later: Found) -> None:
+        """Add what was found from where this ends on."""
+        extend(self.gaps, later.gaps)
+        extend(self.overlaps, later.overlaps)
+        self.stored += later.stored
+        self.quarantined += later.quarantined
 
 
 class Tally:

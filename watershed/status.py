@@ -58,15 +58,6 @@ class ContractStatus:
     partitions: list[PartitionStatus]
 
     @property
-    def flows(self) -> bool:
-        """Whether an event has gone all the way into every store."""
-        return (
-            self.sequence > 0
-            and self.cache_behind is not None
-            and self.cache_behind < self.sequence
-        )
-
-    @property
     def lag_events(self) -> int:
         return sum(partition.lag_events for partition in self.partitions)
 
@@ -107,6 +98,19 @@ def collect(home: Home) -> Status:
         except UNAVAILABLE as error:
             status.unavailable.append(f"{contract.type}: {str(error).splitlines()[0]}")
     return status
+
+
+def flows(settings: Settings) -> bool:
+    """Whether an event of every contract has gone all the way, through every store to the cache."""
+    types = load_contracts(settings.schemas_dir)
+    try:
+        with postgres.connect(settings) as connection, cache.connect(settings) as client:
+            return all(
+                control.sequence(connection, name) > 0 and cache.cached_sequence(client, name) > 0
+                for name in types
+            )
+    except UNAVAILABLE:
+        return False
 
 
 def _services(home: Home) -> list[ServiceStatus]:

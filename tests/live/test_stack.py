@@ -62,9 +62,12 @@ def test_no_secret_in_arguments_environments_or_logs(stack: Stack) -> None:
     assert not [secret for secret in secrets for text in texts if secret in text]
 
 
-def test_secrets_and_settings_are_closed_to_others(stack: Stack) -> None:
-    for path in (stack.home.path / "secrets", stack.home.path / "settings.env"):
-        assert path.stat().st_mode & 0o077 == 0, path
+def test_secrets_settings_and_data_are_closed_to_others(stack: Stack) -> None:
+    below = [stack.home.path / "data", stack.home.path]
+    closed = [path for folder in below for path in folder.iterdir() if path not in below]
+    assert stack.home.path / "secrets" in closed
+    assert stack.home.path / "data" / "cassandra" in closed
+    assert not [path for path in closed if path.stat().st_mode & 0o077]
 
 
 @pytest.mark.parametrize(

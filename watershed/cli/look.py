@@ -92,7 +92,7 @@ def logs(
     home: HomePath = HOME,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
-    """The end of a service's log: kafka, cassandra, postgres, redis, stream, producer, supervisor."""
+    """The end of one log: kafka, cassandra, postgres, redis, stream, producer, supervisor."""
     stack = Home.open(home)
     path = stack.path / "logs" / f"{name}.log"
     if not path.exists():

@@ -22,7 +22,7 @@ from watershed.stack.checks import problems
 from watershed.stack.home import ROOT, Home
 from watershed.stack.processes import belonging_to, end_all
 from watershed.stack.state import StackState, read_state, running
-from watershed.status import collect
+from watershed.status import flows
 
 POLL_S = 0.25
 START_TIMEOUT_S = 300
@@ -157,8 +157,9 @@ def _give_up(stack: Home, state: StackState | None) -> None:
 
 def _wait_for_data(stack: Home) -> None:
     """The stack is up when an event went all the way, not when its servers answer."""
+    settings = stack.settings()
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not all(contract.flows for contract in collect(stack).contracts):
+    while not flows(settings):
         if time.monotonic() > deadline:
             fail("no event went through all stores: see ./ws status and ./ws logs stream")
         time.sleep(POLL_S)

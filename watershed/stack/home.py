@@ -33,7 +33,6 @@ class Ports:
     kafka_controller: int
     cassandra: int
     cassandra_storage: int
-    cassandra_jmx: int
     postgres: int
     redis: int
     spark_ui: int
@@ -41,7 +40,7 @@ class Ports:
     @classmethod
     def at(cls, offset: int) -> Ports:
         """The standard ports moved by ``offset``."""
-        ports = cls(9092, 9093, 9042, 7000, 7199, 5432, 6379, 4040)
+        ports = cls(9092, 9093, 9042, 7000, 5432, 6379, 4040)
         return cls(*(port + offset for port in asdict(ports).values()))
 
 
@@ -83,7 +82,7 @@ class Home:
     def folder(self, *parts: str) -> Path:
         """A folder below the home, made for its owner alone."""
         path = self.path.joinpath(*parts)
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
     @property
@@ -114,8 +113,9 @@ class Home:
     def prepare(self) -> None:
         """Make the folder, its secrets and its settings; repeated calls keep the secrets."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self.path.chmod(0o711)  # PostgreSQL's user passes through; what matters is closed below
-        self.folder("secrets").chmod(0o700)
+        for folder in (self.path, self.data):
+            folder.chmod(0o711)  # PostgreSQL's user passes through; what is in it is closed
+        self.folder("secrets")
         for name in SECRETS:
             self._make_secret(name)
         write_private(self.path / "stack.json", json.dumps({"port_offset": self.port_offset}))

@@ -7,6 +7,7 @@ thread follows each service; the main thread waits for SIGTERM, or for a first s
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -60,6 +61,7 @@ class Supervisor:
         self._stop()
         for thread in threads:
             thread.join()
+        end_all(belonging_to(self._home))  # what was being started while the rest was stopped
         return self._state.error
 
     def _follow(self, service: Service) -> None:
@@ -194,6 +196,7 @@ class Supervisor:
 
 def main(path: str, port_offset: str, rate: str) -> int:
     """The supervisor's process: exit code 1 when the stack gave up."""
+    os.umask(0o077)  # whatever a server writes is its owner's alone
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)-7s %(message)s")
     for noisy in ("kafka", "cassandra", "alembic"):
         logging.getLogger(noisy).setLevel("ERROR")

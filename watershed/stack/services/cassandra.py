@@ -18,7 +18,7 @@ def cassandra(home: Home) -> Service:
     config = home.run / "cassandra.yaml"
 
     def prepare() -> None:
-        data.mkdir(exist_ok=True)
+        data.mkdir(mode=0o700, exist_ok=True)
         write_private(config, render("cassandra.yaml", home, data=str(data)))
 
     def after() -> None:
@@ -28,7 +28,7 @@ def cassandra(home: Home) -> Service:
 
     return Service(
         "cassandra",
-        (*_jvm(home), f"-Dcassandra.config=file://{config}", f"-Dcassandra.storagedir={data}",
+        (*_jvm(), f"-Dcassandra.config=file://{config}", f"-Dcassandra.storagedir={data}",
          "-cp", class_path("cassandra"), "org.apache.cassandra.service.CassandraDaemon"),
         ready=lambda: listens(home.ports.cassandra),
         prepare=prepare,
@@ -37,7 +37,7 @@ def cassandra(home: Home) -> Service:
     )  # fmt: skip
 
 
-def _jvm(home: Home) -> tuple[str, ...]:
+def _jvm() -> tuple[str, ...]:
     local = ROOT / "infra" / "local"
     modules = (local / "cassandra-java17.txt").read_text().split()
     agent = next(fetch("cassandra").glob("jamm-*.jar"))
@@ -50,7 +50,6 @@ def _jvm(home: Home) -> tuple[str, ...]:
         "-XX:+ExitOnOutOfMemoryError",
         *modules,
         f"-Dlogback.configurationFile={local / 'logback.xml'}",
-        f"-Dcassandra.jmx.local.port={home.ports.cassandra_jmx}",
         "-Dcassandra.foreground=yes",
         # The first role is made at once, not after the default ten seconds.
         "-Dcassandra.superuser_setup_delay_ms=0",

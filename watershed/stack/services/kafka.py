@@ -27,6 +27,7 @@ def kafka(home: Home) -> Service:
            "-cp", class_path("kafka"))  # fmt: skip
 
     def prepare() -> None:
+        data.mkdir(mode=0o700, exist_ok=True)
         write_private(config, render("kafka.properties", home, data=str(data)))
         if not (data / "meta.properties").exists():
             _format((*jvm, "kafka.tools.StorageTool"), str(config))
