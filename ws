@@ -77,8 +77,9 @@ def build(env: Path, cache: Path) -> None:
     run(python, "-m", "pip", "install", "--disable-pip-version-check", *quiet,
         str(LOCKS / "bootstrap.txt"))  # fmt: skip
     # pyspark comes as a source archive: it is built with the pinned setuptools, not a fetched one.
-    run(str(env / "bin" / "uv"), "--cache-dir", str(cache / "uv"), "pip", "install",
-        "--python", python, "--no-build-isolation", *quiet, str(LOCKS / "main.txt"))  # fmt: skip
+    run(str(env / "bin" / "uv"), "--cache-dir", str(cache / "uv"), "--system-certs",
+        "pip", "install", "--python", python, "--no-build-isolation", *quiet,
+        str(LOCKS / "main.txt"))  # fmt: skip
 
 
 def run(*command: str) -> None:

@@ -61,7 +61,7 @@ class Check:
 def audit(
     settings: Settings, contract: Contract, since: datetime | None, now: datetime, watch: Watch
 ) -> tuple[Snapshot, list[Check]]:
-    """Every check of one contract, and the commit that they hold for (the cache's may be a later one).
+    """Every check of one contract, and the commit that they hold for (the cache's may be later).
 
     With ``since``, only records that arrived from then on. Raises one of UNAVAILABLE.
     """
@@ -119,8 +119,7 @@ def _read_block(
     rejected = raw.rows(session, f"{keyspace}.{quarantine.table().name}", columns[:1], *place)
     present = heapq.merge(stored.passing(rows), (row.kafka_offset for row in rejected))
     gaps, overlaps = faulty_ranges(offsets, present)
-    both = sum(map(len, overlaps))
-    quarantined = len(offsets) - sum(map(len, gaps)) + both - stored.count
+    quarantined = len(offsets) - sum(map(len, gaps)) + sum(map(len, overlaps)) - stored.count
     return Found(gaps, overlaps, stored.count, quarantined), stored.totals
 
 
@@ -177,9 +176,8 @@ def _flow(contract: Contract, taken: Snapshot, totals: Totals) -> Check:
         if s.window >= first
     }
     rows = {key: total for key, total in totals.items() if key[0] >= first}
-    looked_at = f"{len(stored):,} sums"
-    looked_at += f" from {first:%Y-%m-%d %H:%M:%S} on" if taken.since else ""
-    return _check(contract, "flow", looked_at, differing(stored, rows))
+    begin = f" from {first:%Y-%m-%d %H:%M:%S} on" if taken.since else ""
+    return _check(contract, "flow", f"{len(stored):,} sums{begin}", differing(stored, rows))
 
 
 def _position(contract: Contract, taken: Snapshot, totals: Totals) -> Check:
@@ -217,10 +215,11 @@ def _cache(
 
 def miscached(expected: Content, found: Content) -> list[str]:
     """Where the cache is not what the stores say."""
-    faults = []
-    for key, event_id in sorted(expected.events.keys() | found.events.keys()):
-        what = _miscached(expected.events.get((key, event_id)), found.events.get((key, event_id)))
-        faults += [f"{key}: {event_id} {what}"] if what else []
+    faults = [
+        f"{at[0]}: {at[1]} {what}"
+        for at in sorted(expected.events.keys() | found.events.keys())
+        if (what := _miscached(expected.events.get(at), found.events.get(at)))
+    ]
     for key in sorted(expected.positions.keys() | found.positions.keys()):
         right, cached = expected.positions.get(key), found.positions.get(key)
         if cached != right:

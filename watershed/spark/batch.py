@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
@@ -32,7 +31,7 @@ from watershed.stores.cache import Change, milliseconds
 from watershed.stores.commit import OffsetRange, commit
 from watershed.stores.control import Progress, progress
 from watershed.stores.critical import CriticalEvent
-from watershed.stores.flow import Sum
+from watershed.stores.flow import Sum, total
 
 HOUR_S = 3_600
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -216,13 +215,14 @@ def _range(partition: int, rows: list[Row]) -> OffsetRange:
 
 def sums(totals: Iterable[Row]) -> list[Sum]:
     """The flow of the batch: partitions are added up."""
-    found: dict[tuple[Any, ...], tuple[Decimal, int]] = {}
+    found: dict[tuple[datetime, tuple[Any, ...]], list[Row]] = defaultdict(list)
     for row in totals:
         if row.valid:
-            key = (row.window, tuple(row.groups))
-            value, count = found.get(key, (Decimal(0), 0))
-            found[key] = (value + row.value, count + row.events)
-    return [Sum(window, groups, *total) for (window, groups), total in found.items()]
+            found[row.window, tuple(row.groups)].append(row)
+    return [
+        Sum(window, groups, total(row.value for row in rows), sum(row.events for row in rows))
+        for (window, groups), rows in found.items()
+    ]
 
 
 def critical_rows(events: DataFrame, contract: Contract) -> DataFrame:

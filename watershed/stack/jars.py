@@ -23,6 +23,7 @@ from xml.sax.saxutils import quoteattr
 from watershed.errors import StackError
 from watershed.stack.home import ROOT, cache_dir
 from watershed.stack.java import java
+from watershed.stack.truststore import java_options
 
 WANTED = ROOT / "infra" / "locks" / "jars.in"
 LOCK = ROOT / "infra" / "locks" / "jars.txt"
@@ -138,6 +139,7 @@ def _ivy(coordinates: list[str], into: Path, *, transitive: bool) -> None:
         ivy = next(_pyspark_jars().glob("ivy-*.jar"))
         command = [
             java(),
+            *java_options(Path(scratch)),
             "-jar",
             ivy,
             "-settings",

@@ -1,7 +1,7 @@
 """The cache in Redis: the newest critical events of each entity, and the positions.
 
     critical:<type>:<entity>         sorted set: event id by event time (ms)
-    critical:<type>:<entity>:events  hash: event id -> the event's JSON
+    critical_events:<type>:<entity>  hash: event id -> the event's JSON
     position:<type>:<group>          hash: value, event_count, sequence
     cache:<type>                     the number of the last commit that is in the cache, whole
 
@@ -106,6 +106,10 @@ def list_key(event_type: str, entity: str) -> str:
     return f"critical:{event_type}:{entity}"
 
 
+def events_key(event_type: str, entity: str) -> str:
+    return f"critical_events:{event_type}:{entity}"
+
+
 def position_key(event_type: str, groups: tuple[Any, ...]) -> str:
     return ":".join(["position", event_type, *map(str, groups)])
 
@@ -185,7 +189,7 @@ def content(contract: Contract, change: Change) -> Content:
 def cached(client: redis.Redis, contract: Contract) -> Content:
     """What the cache holds: as of one moment only if its number stays the same meanwhile."""
     lists = sorted(client.scan_iter(list_key(contract.type, "*"), _type="zset"))
-    hashes = sorted(client.scan_iter(list_key(contract.type, "*"), _type="hash"))
+    hashes = sorted(client.scan_iter(events_key(contract.type, "*"), _type="hash"))
     positions = sorted(client.scan_iter(position_key(contract.type, ("*",)), _type="hash"))
     pipeline = client.pipeline(transaction=False)
     for key in lists:
@@ -196,9 +200,10 @@ def cached(client: redis.Redis, contract: Contract) -> Content:
         pipeline.hmget(key, ["value", "event_count"])
     found = iter(pipeline.execute())
     events = {(key, member): Entry(score, None) for key in lists for member, score in next(found)}
+    prefix = events_key(contract.type, "")
     for key in hashes:
         for event_id, event in next(found).items():
-            at = key.removesuffix(":events"), event_id
+            at = list_key(contract.type, key.removeprefix(prefix)), event_id
             events[at] = Entry(events[at].time_ms if at in events else None, event)
     return Content(events, {key: tuple(next(found)) for key in positions})
 
@@ -206,10 +211,10 @@ def cached(client: redis.Redis, contract: Contract) -> Content:
 def _write(client: redis.Redis, contract: Contract, ttl_s: int, change: Change) -> None:
     pipeline = client.pipeline(transaction=False)
     for entity, events in _by_entity(change.events).items():
-        key = list_key(contract.type, entity)
+        keys = list_key(contract.type, entity), events_key(contract.type, entity)
         arguments: list[int | str] = [part for event in events for part in _arguments(event)]
         head = [contract.critical.keep, ttl_s]
-        pipeline.eval(ADD_EVENTS, 2, key, f"{key}:events", *head, *arguments)
+        pipeline.eval(ADD_EVENTS, 2, *keys, *head, *arguments)
     for position in change.positions:
         values: list[int | str] = [change.sequence, str(position.value), position.events, ttl_s]
         pipeline.eval(SET_POSITION, 1, position_key(contract.type, position.groups), *values)

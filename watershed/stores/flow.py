@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from decimal import Decimal
+from collections.abc import Iterable
+from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
 from psycopg2 import sql
@@ -21,6 +22,7 @@ SQL_TYPES = {
     "timestamp": "timestamp with time zone",
 }
 COUNT = "event_count"
+EXACT_DIGITS = 76  # twice what PostgreSQL's numeric(38, s) and Spark's decimals hold
 
 
 class Sum(NamedTuple):
@@ -114,15 +116,23 @@ def sums(connection: Connection, contract: Contract) -> list[Sum]:
     return [Sum(row[0], tuple(row[1:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 
+def total(values: Iterable[Decimal]) -> Decimal:
+    """The exact sum: Python's usual 28 digits would round what numeric(38, s) can hold."""
+    with localcontext(prec=EXACT_DIGITS):
+        return sum(values, Decimal(0))
+
+
 def _by_position(contract: Contract, sums: list[Sum]) -> list[Position]:
     places = [list(contract.flow.group_by).index(c) for c in contract.position.group_by]
-    values: dict[tuple[Any, ...], Decimal] = defaultdict(Decimal)
-    counts: dict[tuple[Any, ...], int] = defaultdict(int)
+    found: dict[tuple[Any, ...], list[Sum]] = defaultdict(list)
     for one in sums:
-        groups = tuple(one.groups[place] for place in places)
-        values[groups] += one.value
-        counts[groups] += one.events
-    return [Position(groups, values[groups], counts[groups]) for groups in sorted(values)]
+        found[tuple(one.groups[place] for place in places)].append(one)
+    return [
+        Position(
+            groups, total(s.value for s in found[groups]), sum(s.events for s in found[groups])
+        )
+        for groups in sorted(found)
+    ]
 
 
 def _upsert(
