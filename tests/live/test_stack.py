@@ -57,9 +57,10 @@ def test_listens_on_loopback_alone(stack: Stack) -> None:
 def test_no_secret_in_arguments_environments_or_logs(stack: Stack) -> None:
     secrets = [stack.home.secret(name) for name in SECRETS]
     assert all(len(secret) >= 24 for secret in secrets)
-    texts = [" ".join([*p.cmdline(), *p.environ().values()]) for p in _family(stack)]
-    texts += [path.read_text(errors="replace") for path in stack.home.logs.glob("*.log*")]
-    assert not [secret for secret in secrets for text in texts if secret in text]
+    texts = {str(p): " ".join([*p.cmdline(), *p.environ().values()]) for p in _family(stack)}
+    for path in stack.home.logs.glob("*.log*"):
+        texts[path.name] = path.read_text(errors="replace")
+    assert not [where for where, text in texts.items() if any(s in text for s in secrets)]
 
 
 def test_secrets_settings_and_data_are_closed_to_others(stack: Stack) -> None:

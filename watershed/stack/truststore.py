@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import warnings
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import NoEncryption
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
     PKCS12Certificate,
     serialize_java_truststore,
 )
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import load_pem_x509_certificates
 
 BUNDLES = (
@@ -32,7 +34,10 @@ def java_options(folder: Path) -> list[str]:
     bundle = _bundle()
     if bundle is None:
         return []
-    certificates = load_pem_x509_certificates(bundle.read_bytes())
+    with warnings.catch_warnings():
+        # An old authority of every list has a serial number that later rules forbid.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        certificates = load_pem_x509_certificates(bundle.read_bytes())
     entries = [PKCS12Certificate(one, str(i).encode()) for i, one in enumerate(certificates)]
     store = folder / "truststore.p12"
     store.write_bytes(serialize_java_truststore(entries, NoEncryption()))
