@@ -31,7 +31,7 @@ def _conf(settings: Settings) -> dict[str, str]:
         # Heap that is free goes back to the machine, which servers share.
         "spark.driver.extraJavaOptions": "-XX:+UseG1GC -XX:MinHeapFreeRatio=15"
         " -XX:MaxHeapFreeRatio=30"
-        " -XX:+ExitOnOutOfMemoryError",
+        f" -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData -Djava.io.tmpdir={settings.scratch_dir}",
         "spark.sql.session.timeZone": "UTC",
         # Tiny batches: more partitions than cores would cost more than they give.
         "spark.sql.shuffle.partitions": "2",

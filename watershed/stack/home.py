@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import secrets
+import shutil
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,6 +98,11 @@ class Home:
     def run(self) -> Path:
         return self.folder("run")
 
+    @property
+    def scratch(self) -> Path:
+        """What may be lost at any time; emptied at each start."""
+        return self.folder("scratch")
+
     def log(self, service: str) -> Path:
         """The file with all that a service prints."""
         return self.logs / f"{service}.log"
@@ -116,6 +122,7 @@ class Home:
         for folder in (self.path, self.data):
             folder.chmod(0o711)  # PostgreSQL's user passes through; what is in it is closed
         self.folder("secrets")
+        shutil.rmtree(self.path / "scratch", ignore_errors=True)  # what killed processes left
         for name in SECRETS:
             self._make_secret(name)
         write_private(self.path / "stack.json", json.dumps({"port_offset": self.port_offset}))
@@ -140,7 +147,7 @@ class Home:
         values = {
             "SCHEMAS_DIR": ROOT / "schemas",
             "SECRETS_DIR": self.path / "secrets",
-            "SCRATCH_DIR": self.folder("scratch"),
+            "SCRATCH_DIR": self.scratch,
             "KAFKA_BROKERS": f"127.0.0.1:{ports.kafka}",
             "CASSANDRA_PORT": ports.cassandra,
             "POSTGRES_PORT": ports.postgres,

@@ -23,6 +23,18 @@ def java_home() -> Path:
     return Path(JAVA_HOME)
 
 
+def jvm(heap_mb: int, scratch: Path) -> tuple[str, ...]:
+    """How a server's Java is started: its heap, no life after running out of it, no /tmp."""
+    return (
+        java(),
+        f"-Xmx{heap_mb}m",
+        "-XX:+UseG1GC",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",
+        f"-Djava.io.tmpdir={scratch}",
+    )
+
+
 def java() -> str:
     """The path of the ``java`` program."""
     return str(java_home() / "bin" / "java")

@@ -53,7 +53,7 @@ def environment(home: Home) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "JAVA_HOME": str(java_home()),
-        "TMPDIR": str(home.folder("scratch")),
+        "TMPDIR": str(home.scratch),
         MARK: str(home.path),
     }
 

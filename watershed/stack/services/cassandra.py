@@ -5,7 +5,7 @@ from __future__ import annotations
 from watershed.contracts.load import load_contracts
 from watershed.stack.home import ROOT, Home, write_private
 from watershed.stack.jars import class_path, fetch
-from watershed.stack.java import java
+from watershed.stack.java import jvm
 from watershed.stack.service import Service, listens, render
 from watershed.stores.cassandra import ensure_roles, ensure_tables
 
@@ -28,7 +28,7 @@ def cassandra(home: Home) -> Service:
 
     return Service(
         "cassandra",
-        (*_jvm(), f"-Dcassandra.config=file://{config}", f"-Dcassandra.storagedir={data}",
+        (*_java(home), f"-Dcassandra.config=file://{config}", f"-Dcassandra.storagedir={data}",
          "-cp", class_path("cassandra"), "org.apache.cassandra.service.CassandraDaemon"),
         ready=lambda: listens(home.ports.cassandra),
         prepare=prepare,
@@ -37,17 +37,14 @@ def cassandra(home: Home) -> Service:
     )  # fmt: skip
 
 
-def _jvm() -> tuple[str, ...]:
+def _java(home: Home) -> tuple[str, ...]:
     local = ROOT / "infra" / "local"
     modules = (local / "cassandra-java17.txt").read_text().split()
     agent = next(fetch("cassandra").glob("jamm-*.jar"))
     return (
-        java(),
-        f"-javaagent:{agent}",
+        *jvm(HEAP_MB, home.scratch),
         f"-Xms{HEAP_MB // 2}m",
-        f"-Xmx{HEAP_MB}m",
-        "-XX:+UseG1GC",
-        "-XX:+ExitOnOutOfMemoryError",
+        f"-javaagent:{agent}",
         *modules,
         f"-Dlogback.configurationFile={local / 'logback.xml'}",
         "-Dcassandra.foreground=yes",

@@ -10,7 +10,7 @@ from watershed.contracts.load import load_contracts
 from watershed.errors import StackError
 from watershed.stack.home import Home, write_private
 from watershed.stack.jars import class_path
-from watershed.stack.java import java
+from watershed.stack.java import jvm
 from watershed.stack.service import Service, listens, render
 from watershed.stores.topics import admin, ensure_topics
 
@@ -22,15 +22,19 @@ def kafka(home: Home) -> Service:
     """The broker; its topics are made from the contracts once it answers."""
     data = home.data / "kafka"
     config = home.run / "kafka.properties"
-    jvm = (java(), f"-Xmx{HEAP_MB}m", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError",
-           f"{LOGGER}showDateTime=true", f"{LOGGER}dateTimeFormat=yyyy-MM-dd HH:mm:ss",
-           "-cp", class_path("kafka"))  # fmt: skip
+    java = (
+        *jvm(HEAP_MB, home.scratch),
+        f"{LOGGER}showDateTime=true",
+        f"{LOGGER}dateTimeFormat=yyyy-MM-dd HH:mm:ss",
+        "-cp",
+        class_path("kafka"),
+    )
 
     def prepare() -> None:
         data.mkdir(mode=0o700, exist_ok=True)
         write_private(config, render("kafka.properties", home, data=str(data)))
         if not (data / "meta.properties").exists():
-            _format((*jvm, "kafka.tools.StorageTool"), str(config))
+            _format((*java, "kafka.tools.StorageTool"), str(config))
 
     def ready() -> bool:
         if not listens(home.ports.kafka):
@@ -42,7 +46,9 @@ def kafka(home: Home) -> Service:
         settings = home.settings()
         ensure_topics(settings, load_contracts(settings.schemas_dir).values())
 
-    return Service("kafka", (*jvm, "kafka.Kafka", str(config)), ready, prepare=prepare, after=after)
+    return Service(
+        "kafka", (*java, "kafka.Kafka", str(config)), ready, prepare=prepare, after=after
+    )
 
 
 def _format(tool: tuple[str, ...], config: str) -> None:
