@@ -18,6 +18,16 @@ from watershed.contracts.model import Contract, Field
 from watershed.contracts.reasons import Reason
 
 MAX_EVENT_BYTES = 1_048_576
+MAX_DEPTH = 500
+"""Levels of arrays and objects, the event's own included: half of what either parser takes."""
+
+MAX_SCIENTIFIC = 1000
+"""Characters of a number with an exponent. That and an exponent of at most three digits bound the
+time and memory that exact arithmetic costs on either side."""
+
+MAX_MATCHED = 256
+"""Characters of a string with a pattern: a group repeated 2000 times ended the stack of a JVM."""
+
 EXCERPT_LENGTH = 80
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -26,11 +36,13 @@ TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,3})?"
     r"(?:Z|[+-](?:(?:0[0-9]|1[0-7]):[0-5][0-9]|18:00))"  # java.time ends at 18 hours
 )
-_LONG_EXPONENT = re.compile(r"[eE][+-]?[0-9]{4}")
+_UNBOUNDED = re.compile(rf"[eE][+-]?[0-9]{{4}}|\A(?=.{{{MAX_SCIENTIFIC + 1}}}).*[eE]")
 _ESCAPES = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2}))|\\."
 )
+
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]')
 
 _ABSENT = object()
 _Check = Callable[[Any], Reason | None]
@@ -93,6 +105,13 @@ class Validator:
         return None
 
 
+def longest(field: Field) -> int | None:
+    """How many characters a string may have; None if any."""
+    if field.pattern is None:
+        return field.max_length
+    return min(field.max_length or MAX_MATCHED, MAX_MATCHED)
+
+
 def _event(value: bytes | None) -> dict[str, Any] | Rejection:
     if value is None:
         return Rejection(Reason.NULL_VALUE, "the record has no value")
@@ -105,11 +124,25 @@ def _event(value: bytes | None) -> dict[str, Any] | Rejection:
         return Rejection(Reason.NOT_UTF8, f"byte {error.start}: {error.reason}")
     except (ValueError, RecursionError) as error:
         return Rejection(Reason.NOT_JSON, str(error)[:EXCERPT_LENGTH])
+    if _too_deep(text):
+        return Rejection(Reason.NOT_JSON, f"nested in more than {MAX_DEPTH} levels")
     if "\\u" in text and (escape := _unstorable(text)):
         return Rejection(Reason.NOT_JSON, f"no store keeps this as text: {escape}")
     if not isinstance(pairs, tuple):
         return Rejection(Reason.NOT_JSON, f"not an object: {_excerpt(pairs)}")
     return _unique(pairs)
+
+
+def _too_deep(text: str) -> bool:
+    """Whether a JSON text is nested in more than MAX_DEPTH levels."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        depth += 1 if found[1] else -1 if found[0] in "]}" else 0
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 def _unstorable(text: str) -> str | None:
@@ -153,7 +186,7 @@ def _check(field: Field) -> _Check:
 
 def _string(field: Field) -> _Check:
     allowed = None if field.enum is None else frozenset(field.enum)
-    longest = MAX_EVENT_BYTES if field.max_length is None else field.max_length
+    most = longest(field)
     pattern = None if field.pattern is None else re.compile(field.pattern, re.ASCII)
 
     def check(value: Any) -> Reason | None:
@@ -161,7 +194,7 @@ def _string(field: Field) -> _Check:
             return Reason.MISTYPED_FIELD
         if allowed is not None and value not in allowed:
             return Reason.OUT_OF_ENUM
-        if len(value) > longest:
+        if most is not None and len(value) > most:
             return Reason.OUT_OF_RANGE
         if pattern is not None and not pattern.fullmatch(value):
             return Reason.PATTERN_MISMATCH
@@ -196,8 +229,7 @@ def _number(field: Field) -> _Check:
         is_text = as_text and type(value) is str and MONEY.fullmatch(value)
         if type(value) is not _Number and not is_text:
             return Reason.MISTYPED_FIELD
-        # Longer exponents would cost unbounded time and memory on either side.
-        if _LONG_EXPONENT.search(value) or not field.holds(exact := Decimal(value)):
+        if _UNBOUNDED.search(value) or not field.holds(exact := Decimal(value)):
             return Reason.LOSSY_NUMBER
         number = _rounded(exact, as_double)
         if (low is not None and number < low) or (high is not None and number > high):
