@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.stack import Stack, wait_until
+from watershed.stores import control, postgres
 
 FAILPOINTS = (
     "before_quarantine",
@@ -38,12 +39,19 @@ def test_killed_at_random_moments(stack: Stack, produce, verify) -> None:
     moments = random.Random(seed)
     source = produce(*MIXED)
     for _ in range(RANDOM_KILLS):
+        before = _commits(stack)
+        wait_until(lambda before=before: _commits(stack) > before, "a batch is committed")  # type: ignore[misc]
         with pytest.raises(psutil.TimeoutExpired):  # it does not end by itself
-            stack.process("stream").wait(moments.uniform(0.5, 4))
+            stack.process("stream").wait(moments.uniform(0.1, 3))
         stack.kill("stream")
     source.terminate()
     source.wait(30)
     verify()
+
+
+def _commits(stack: Stack) -> int:
+    with postgres.connect(stack.settings) as connection:
+        return control.sequence(connection, "transaction")
 
 
 def test_scratch_checkpoint_garbled(stack: Stack, produce, verify) -> None:

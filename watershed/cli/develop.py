@@ -22,6 +22,7 @@ CHECKS = {
     "imports": ["lint-imports", "--no-cache"],
     "packages": ["deptry", "."],
 }
+TIERS = ["tests/unit", "tests/live", "tests/faults"]
 PINS = ("bootstrap", "main")
 
 
@@ -32,7 +33,7 @@ def test(context: typer.Context) -> None:
     """
     if not context.args:
         check()
-    _exit_with(_run([sys.executable, "-m", "pytest", *(context.args or ["tests"])]))
+    _exit_with(_run([sys.executable, "-m", "pytest", *(context.args or TIERS)]))
 
 
 def check() -> None:

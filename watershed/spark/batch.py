@@ -242,13 +242,12 @@ def critical_rows(events: DataFrame, contract: Contract) -> DataFrame:
 
 
 def newest(events: Iterable[CriticalEvent], keep: int) -> list[CriticalEvent]:
-    """The events that can be among an entity's ``keep`` newest: the cache needs no other."""
-    by_entity: dict[str, list[CriticalEvent]] = defaultdict(list)
-    for event in events:
-        by_entity[event.entity].append(event)
+    """The events that can be among an entity's ``keep`` newest: the cache needs no other.
+
+    Of events with one id the newest counts, then the first: ``events`` come by Kafka's offsets.
+    """
     latest = attrgetter("event_time", "event_id")
-    return [
-        event
-        for found in by_entity.values()
-        for event in sorted(found, key=latest, reverse=True)[:keep]
-    ]
+    by_entity: dict[str, dict[str, CriticalEvent]] = defaultdict(dict)
+    for event in sorted(events, key=latest, reverse=True):  # stable: equal ones keep their order
+        by_entity[event.entity].setdefault(event.event_id, event)
+    return [event for found in by_entity.values() for event in list(found.values())[:keep]]

@@ -26,7 +26,7 @@ from watershed.stack.state import ServiceState, StackState, hold
 from watershed.unavailable import UNAVAILABLE
 
 POLL_S = 0.2
-BACKOFF_S = (0.5, 1, 2, 4, 8)
+BACKOFF_S = (0.5, 1, 2, 4)
 HEALTHY_S = 60  # a service that lived this long starts again at the shortest backoff
 LOG_LINES = 12
 LOG_BYTES = 32 * 2**20

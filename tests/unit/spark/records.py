@@ -226,7 +226,8 @@ class Records:
 
     def _insert(self, text: str) -> str:
         at = self._rng.randrange(len(text) + 1)
-        return text[:at] + self._rng.choice([*JUNK, *CHARACTERS, *ESCAPES]) + text[at:]
+        piece: str = self._rng.choice([*JUNK, *CHARACTERS, *ESCAPES])
+        return text[:at] + piece + text[at:]
 
     def _delete(self, text: str) -> str:
         at = self._rng.randrange(len(text) + 1)

@@ -104,17 +104,15 @@ def value_of(field: Field, token: Any) -> Any:
 
 
 def expected(contract: Contract, value: bytes | None) -> dict[str, Any]:
+    """The row's columns, as the twin would have them."""
     rejection = Validator(contract).reject(value)
     if rejection or value is None:
-        return {"_reason": rejection and rejection.reason.value, "value": value, "extra": None}
+        nothing: dict[str, Any] = dict.fromkeys((*contract.fields, "extra"))
+        return nothing | {"_reason": rejection and rejection.reason.value, "value": value}
     event = json.loads(value, parse_int=str, parse_float=str)
     fields = {name: value_of(f, event.get(name)) for name, f in contract.fields.items()}
-    undeclared = event.keys() - contract.fields.keys()
-    return fields | {
-        "_reason": None,
-        "value": None,
-        "extra": value.decode() if undeclared else None,
-    }
+    extra = value.decode() if event.keys() - contract.fields.keys() else None
+    return fields | {"_reason": None, "value": None, "extra": extra}
 
 
 def differences(contract: Contract, values: list[bytes | None], rows: list[Row]) -> list[str]:
