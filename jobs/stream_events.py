@@ -27,7 +27,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from watershed.caching import CacheWriter
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
-from watershed.errors import OvertakenError, WatershedError
+from watershed.errors import OvertakenError, SparkEndedError, WatershedError
 from watershed.settings import Settings, load_settings
 from watershed.spark.batch import BatchWriter, events_of
 from watershed.spark.session import spark_session
@@ -64,7 +64,8 @@ class ContractStream(threading.Thread):
         except Exception as error:  # nothing may end one stream and leave the others running
             self.error = error
             self._halt.set()
-        self._cache.stop()
+        finally:
+            self._cache.stop()
 
     def _keep_streaming(self) -> None:
         failures = 0
@@ -73,6 +74,10 @@ class ContractStream(threading.Thread):
             try:
                 self._stream()
             except TRANSIENT as error:
+                if jvm_ended(self._spark):
+                    raise SparkEndedError(
+                        "Spark's JVM ended", "whoever supervises this process starts it again"
+                    ) from error
                 failures = 0 if time.monotonic() - started > PAUSE_S[-1] else failures + 1
                 pause = PAUSE_S[min(failures, len(PAUSE_S) - 1)]
                 log.warning("%s: again in %s s: %s", self._contract.type, pause, brief(error))
@@ -176,6 +181,12 @@ def scratch(folder: Path) -> Iterator[str]:
         yield path
 
 
+def jvm_ended(spark: SparkSession) -> bool:
+    """Whether the JVM that this process started is gone, as after a lack of memory."""
+    process = getattr(spark.sparkContext._gateway, "proc", None)
+    return process is not None and process.poll() is not None
+
+
 def brief(error: Exception) -> str:
     """The first lines of an error; Java's have hundreds."""
     return "\n".join(str(error).splitlines()[:3])
@@ -189,15 +200,16 @@ def main() -> int:
     settings = load_settings(arguments=sys.argv[1:])
     contracts = load_contracts(settings.schemas_dir)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     spark = spark_session(settings, "stream_events")
+    for number in (signal.SIGTERM, signal.SIGINT):  # after Spark, which takes SIGINT for itself
+        signal.signal(number, lambda *_: stop.set())
     streams = [ContractStream(spark, settings, one, stop) for one in contracts.values()]
     for stream in streams:
         stream.start()
     for stream in streams:
         stream.join()
-    spark.stop()
+    if not jvm_ended(spark):
+        spark.stop()
     errors = [stream.error for stream in streams if stream.error]
     for error in errors:
         log.error("%s", error, exc_info=None if isinstance(error, WatershedError) else error)

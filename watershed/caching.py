@@ -52,6 +52,10 @@ class CacheWriter(threading.Thread):
             except UNAVAILABLE as error:
                 self._say(away=True, why=error)
                 self._stopping.wait(IDLE_S)
+            except Exception:  # a fault of ours must show, and must not end the repairs
+                log.exception("%s: cache not written", self._contract.type)
+                self._away = True
+                self._stopping.wait(IDLE_S)
 
     def _step(self) -> None:
         try:

@@ -5,6 +5,7 @@ WatershedError            cause and remedy, secret-free; the command line prints
 ├── ContractError         a contract cannot be used: file, line, cure
 ├── StackError            a local server could not be installed, started or stopped
 ├── StoreError            a store is not as it must be (a foreign table, a missing role)
+├── SparkEndedError       Spark's JVM is gone: the process must be started again
 └── ProgressError         the stream cannot go on without losing or repeating events
     └── OvertakenError    another writer committed first: start again from the commit
 """
@@ -38,6 +39,10 @@ class StackError(WatershedError):
 
 class StoreError(WatershedError):
     """A store is not as it must be."""
+
+
+class SparkEndedError(WatershedError):
+    """Spark's JVM is gone: the process must be started again."""
 
 
 class ProgressError(WatershedError):

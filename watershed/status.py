@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 from redis.exceptions import RedisError
 
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
+from watershed.errors import StoreError
 from watershed.settings import Settings
 from watershed.stack.home import Home
 from watershed.stack.processes import memory_bytes
@@ -20,7 +22,9 @@ from watershed.stores.topics import TopicState, record_time, topic_state
 from watershed.unavailable import UNAVAILABLE
 
 MB = 2**20
+UNREADABLE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg2.Error, StoreError)
 RATE_WINDOW_S = 30
+HEARTBEAT_MAX_S = 15  # it beats every second, also between two tries after a fault
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,14 @@ class PartitionStatus:
 
 @dataclass(frozen=True)
 class ContractStatus:
-    """One contract; ``cache_behind`` counts commits that the cache does not have yet."""
+    """One contract; ``cache_behind`` counts commits that the cache does not have yet.
+
+    ``heartbeat_s`` is how long ago its query said that it lives, None if it never did.
+    """
 
     type: str
     sequence: int
+    heartbeat_s: float | None
     cache_behind: int | None
     events_per_s: float
     partitions: list[PartitionStatus]
@@ -78,9 +86,13 @@ class Status:
 
     @property
     def healthy(self) -> bool:
-        """Whether everything runs and answers."""
+        """Whether everything runs and answers, and every query says that it lives."""
         ready = all(service.status == "ready" for service in self.services)
-        return self.running and ready and not self.unavailable
+        alive = all(
+            contract.heartbeat_s is not None and contract.heartbeat_s < HEARTBEAT_MAX_S
+            for contract in self.contracts
+        )
+        return self.running and ready and alive and not self.unavailable
 
     @property
     def memory_mb(self) -> int:
@@ -95,7 +107,7 @@ def collect(home: Home) -> Status:
     for contract in load_contracts(settings.schemas_dir).values():
         try:
             status.contracts.append(_contract(settings, contract))
-        except UNAVAILABLE as error:
+        except UNREADABLE as error:
             status.unavailable.append(f"{contract.type}: {str(error).splitlines()[0]}")
     return status
 
@@ -138,10 +150,12 @@ def _contract(settings: Settings, contract: Contract) -> ContractStatus:
         progress = control.progress(connection, contract.type, generation) if generation else {}
         rate = _rate(connection, contract)
         now = datetime.now(UTC)
+        beat = control.heartbeats(connection).get(contract.type)
     topic = topic_state(settings, contract.topic.name)
     partitions = [_partition(settings, topic, p, state, now) for p, state in progress.items()]
     behind = _cache_behind(settings, contract, sequence)
-    return ContractStatus(contract.type, sequence, behind, rate, partitions)
+    silent = round((now - beat).total_seconds(), 1) if beat else None
+    return ContractStatus(contract.type, sequence, silent, behind, rate, partitions)
 
 
 def _partition(

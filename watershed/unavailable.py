@@ -5,13 +5,14 @@ from __future__ import annotations
 from cassandra import DriverException
 from cassandra.cluster import NoHostAvailable
 from kafka.errors import KafkaError
-from psycopg2 import OperationalError
+from psycopg2 import InterfaceError, OperationalError
 from redis.exceptions import RedisError
 
 UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,
     KafkaError,
     OperationalError,
+    InterfaceError,
     RedisError,
     NoHostAvailable,
     DriverException,

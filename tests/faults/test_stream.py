@@ -49,6 +49,17 @@ def test_killed_at_random_moments(stack: Stack, produce, verify) -> None:
     verify()
 
 
+def test_jvm_killed_alone(stack: Stack, produce, verify) -> None:
+    source = produce(*MIXED)
+    before = stack.restarts("stream")
+    [jvm] = [p for p in stack.process("stream").children(recursive=True) if p.name() == "java"]
+    jvm.kill()
+    stack.wait_restarted("stream", before)
+    source.terminate()
+    source.wait(30)
+    verify()
+
+
 def _commits(stack: Stack) -> int:
     with postgres.connect(stack.settings) as connection:
         return control.sequence(connection, "transaction")

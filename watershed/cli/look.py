@@ -67,7 +67,7 @@ def _print(found: Status) -> None:
         _print_contract(contract)
     for line in [found.error, *found.unavailable]:
         if line:
-            say(f"[red]✗[/] {line}")
+            say(f"[red]✗[/] {escape(line)}")
 
 
 def _print_contract(contract: ContractStatus) -> None:

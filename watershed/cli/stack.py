@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -19,7 +20,7 @@ from watershed.cli.shared import HOME, HomePath, PortOffset, fail, out, say
 from watershed.errors import StackError
 from watershed.stack import jars
 from watershed.stack.checks import problems
-from watershed.stack.home import ROOT, Home
+from watershed.stack.home import ENTRIES, ROOT, Home
 from watershed.stack.processes import belonging_to, end_all
 from watershed.stack.state import StackState, read_state, running
 from watershed.status import flows
@@ -49,6 +50,7 @@ def up(
     stack = Home.open(home, port_offset)
     if running(stack):
         say(f"already running in {stack.path}")
+        stack = Home.open(home)  # with the ports that it was started on
     else:
         _start(stack, rate)
     out.print(_panel(stack))
@@ -78,9 +80,19 @@ def destroy(
     if not yes and not Confirm.ask(f"Delete all data in {' and '.join(map(str, folders))}?"):
         raise typer.Abort
     _stop(stack)
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=folder != stack.path)
+    shutil.rmtree(stack.postgres_data, ignore_errors=True)
+    for name in ENTRIES:
+        _delete(stack.path / name)
+    if not stack.foreign():
+        stack.path.rmdir()
     say("deleted")
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def doctor(home: HomePath = HOME, port_offset: PortOffset = None) -> None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from watershed.contracts.model import INT64, Contract, Field
+from watershed.contracts.validate import longest
 
 _UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _TIMESTAMP = (
@@ -65,8 +66,8 @@ def _string(field: Field) -> dict[str, Any]:
         schema["enum"] = [*field.enum, None] if field.nullable else list(field.enum)
     if field.pattern is not None:
         schema["pattern"] = f"^(?:{field.pattern})$"
-    if field.max_length is not None:
-        schema["maxLength"] = field.max_length
+    if (most := longest(field)) is not None:
+        schema["maxLength"] = most
     return schema
 
 

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 
 from watershed.caching import CacheWriter
 from watershed.contracts.model import Contract
-from watershed.errors import ProgressError
+from watershed.errors import OvertakenError, ProgressError
 from watershed.failpoint import failpoint
 from watershed.settings import Settings
 from watershed.spark.cassandra import append
@@ -55,15 +55,17 @@ class BatchWriter:
         now = datetime.now(UTC)
         events = stamped(frame, self.generation, before, now).persist()
         try:
-            self._write(events)
+            self._write(events, known=set(before))
         finally:
             events.unpersist()
 
-    def _write(self, events: DataFrame) -> None:
+    def _write(self, events: DataFrame, known: set[int]) -> None:
         totals = summed(events, self.contract).collect()
         if not totals:
             return
         ranges = offset_ranges(totals)
+        if new := {one.partition for one in ranges} - known:
+            raise OvertakenError(f"partitions {new} are new: starting again adopts them")
         self._fail("before_quarantine")
         if any(one.quarantined for one in ranges):
             self._append_quarantine(events)
@@ -179,9 +181,15 @@ def summed(events: DataFrame, contract: Contract) -> DataFrame:
             F.count_if(F.col("_critical")).alias("critical"),
             F.min("arrival_time").alias("arrival_min"),
             F.max("arrival_time").alias("arrival_max"),
-            F.sum(contract.measure[1]).alias("value"),
+            F.sum(_summable(contract)).alias("value"),
         )
     )  # fmt: skip
+
+
+def _summable(contract: Contract) -> Column:
+    """The measure as a decimal: Spark's sum of 64-bit integers wraps around in silence."""
+    field = contract.measure[1]
+    return F.col(field) if contract.fields[field].decimal else F.col(field).cast("decimal(20,0)")
 
 
 def floored(time: str, width_s: int) -> Column:

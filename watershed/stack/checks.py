@@ -20,7 +20,12 @@ GB = 2**30
 
 def problems(home: Home) -> list[str]:
     """What is missing, one sentence each with its remedy; empty when a start will do."""
-    return [*_disk(home), *_memory(), *(() if running(home) else _ports(home))]
+    return [*_folder(home), *_disk(home), *_memory(), *(() if running(home) else _ports(home))]
+
+
+def _folder(home: Home) -> Iterator[str]:
+    if home.foreign():
+        yield f"{home.path} holds {home.foreign()[0]}: give --home a folder of its own"
 
 
 def _disk(home: Home) -> Iterator[str]:

@@ -23,6 +23,9 @@ SECRETS = (
     "postgres_password",
     "redis_password",
 )
+ENTRIES = ("data", "logs", "run", "scratch", "secrets", "settings.env", "stack.json")
+"""All that a home holds. Nothing else in the folder is ever touched."""
+
 SERVER_USERS = ("postgres", "nobody")  # whom PostgreSQL drops to under root, first that exists
 
 
@@ -79,6 +82,12 @@ class Home:
     @property
     def exists(self) -> bool:
         return (self.path / "stack.json").exists()
+
+    def foreign(self) -> list[str]:
+        """What lies in the folder and is not a stack's."""
+        if not self.path.exists():
+            return []
+        return sorted(entry.name for entry in self.path.iterdir() if entry.name not in ENTRIES)
 
     def folder(self, *parts: str) -> Path:
         """A folder below the home, made for its owner alone."""

@@ -57,23 +57,24 @@ def fetch_all() -> None:
 
 def fetch(jar_set: str) -> Path:
     """The folder with exactly the pinned jars of a set, fetched if it is not there."""
-    jars = pinned(jar_set)
-    digest = hashlib.sha256("".join(jar.sha256 for jar in jars).encode()).hexdigest()[:12]
-    folder = cache_dir() / "jars" / f"{jar_set}-{digest}"
+    folder = _folder(jar_set)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits for the first one's work
         if not folder.exists():
-            _download(jars, folder)
+            _download(pinned(jar_set), folder)
     return folder
 
 
 def missing() -> list[str]:
     """The sets that a start would have to fetch first."""
-    found = {
-        path.name.rsplit("-", 1)[0] for path in (cache_dir() / "jars").glob("*-*") if path.is_dir()
-    }
-    return [name for name in SETS if name not in found]
+    return [name for name in SETS if not _folder(name).exists()]
+
+
+def _folder(jar_set: str) -> Path:
+    """Where a set is kept: another place for other pins."""
+    digest = hashlib.sha256("".join(jar.sha256 for jar in pinned(jar_set)).encode()).hexdigest()
+    return cache_dir() / "jars" / f"{jar_set}-{digest[:12]}"
 
 
 def pinned(jar_set: str) -> list[Jar]:

@@ -97,7 +97,10 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
 
 def memory_bytes(pid: int) -> int:
     """Proportional set size of a process and all below it: shared pages are counted once."""
-    return sum(map(_pss, _with_children(psutil.Process(pid))))
+    try:
+        return sum(map(_pss, _with_children(psutil.Process(pid))))
+    except psutil.NoSuchProcess:
+        return 0  # it has just ended; its restart shows in the status
 
 
 def _pss(process: psutil.Process) -> int:

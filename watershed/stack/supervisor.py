@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from watershed.stack.services import services
 from watershed.stack.state import ServiceState, StackState, hold
 from watershed.unavailable import UNAVAILABLE
 
+NOT_YET: tuple[type[Exception], ...] = (*UNAVAILABLE, WatershedError)
 POLL_S = 0.2
 BACKOFF_S = (0.5, 1, 2, 4)
 HEALTHY_S = 60  # a service that lived this long starts again at the shortest backoff
@@ -58,10 +60,12 @@ class Supervisor:
             thread.start()
         while not self._stopping.wait(10):
             self._trim_logs()
-        self._stop()
+        try:
+            self._stop()
+        finally:
+            end_all(belonging_to(self._home))  # what was being started while the rest was stopped
         for thread in threads:
             thread.join()
-        end_all(belonging_to(self._home))  # what was being started while the rest was stopped
         return self._state.error
 
     def _follow(self, service: Service) -> None:
@@ -121,7 +125,7 @@ class Supervisor:
     def _answers(self, service: Service) -> bool:
         try:
             return service.ready()
-        except UNAVAILABLE:
+        except NOT_YET:
             return False
 
     def _restart_later(
@@ -178,7 +182,10 @@ class Supervisor:
         with self._lock:
             if service is not None:
                 vars(self._state.services[service.name]).update(changes)
-            self._state.write(self._home)
+            try:
+                self._state.write(self._home)
+            except OSError as error:  # a full disk must not keep a stack from being stopped
+                log.warning("state not written: %s", error)
 
     def _tail(self, service: Service) -> str:
         lines = self._home.log(service.name).read_text(errors="replace").splitlines()[-LOG_LINES:]
@@ -190,8 +197,11 @@ class Supervisor:
         """Keep each log and one older copy below LOG_BYTES; writers append and do not notice."""
         for path in self._home.logs.glob("*.log"):
             if path.stat().st_size > LOG_BYTES:
-                path.with_suffix(".log.1").write_bytes(path.read_bytes())
-                path.write_bytes(b"")
+                try:
+                    shutil.copyfile(path, path.with_suffix(".log.1"))
+                except OSError as error:
+                    log.warning("%s not kept: %s", path, error)
+                os.truncate(path, 0)
 
 
 def main(path: str, port_offset: str, rate: str) -> int:

@@ -58,7 +58,12 @@ ADVANCE = """
 local known = redis.call('GET', KEYS[1])
 if ARGV[3] == 'next' and (known or '') ~= ARGV[4] then return 0 end
 if known and tonumber(known) > tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', tonumber(ARGV[2]))
+if known and ARGV[3] == 'next' then
+  redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
+else
+  -- It expires before any key that only a rebuild renews, and so brings the rebuild about.
+  redis.call('SET', KEYS[1], ARGV[1], 'EX', math.ceil(tonumber(ARGV[2]) / 2))
+end
 return 1
 """
 
@@ -146,6 +151,8 @@ def rebuild(
 ) -> int:
     """Make the cache again from the stores as of one commit; that commit's number."""
     change = expected(contract, connection, session, keyspace)
+    if cached_sequence(client, contract.type) > change.sequence:
+        _clear(client, contract)  # PostgreSQL was restored from an older copy: so shall the cache
     _write(client, contract, ttl_s, change)
     _advance(client, contract, ttl_s, change.sequence, "rebuilt")
     return change.sequence
@@ -219,6 +226,15 @@ def _write(client: redis.Redis, contract: Contract, ttl_s: int, change: Change) 
         values: list[int | str] = [change.sequence, str(position.value), position.events, ttl_s]
         pipeline.eval(SET_POSITION, 1, position_key(contract.type, position.groups), *values)
     pipeline.execute()
+
+
+def _clear(client: redis.Redis, contract: Contract) -> None:
+    """Take away all that the cache has of a contract, its number first."""
+    client.delete(sequence_key(contract.type))
+    patterns = list_key, events_key, lambda name, group: position_key(name, (group,))
+    for pattern in patterns:
+        for key in client.scan_iter(pattern(contract.type, "*")):
+            client.delete(key)
 
 
 def _advance(client: redis.Redis, contract: Contract, ttl_s: int, sequence: int, how: str) -> bool:

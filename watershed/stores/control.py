@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
-from watershed.errors import ProgressError
+from watershed.errors import ProgressError, StoreError
 from watershed.stores.topics import TopicState
 
 
@@ -51,14 +52,21 @@ def sequence(connection: Connection, event_type: str) -> int:
     """The number of the contract's last commit, 0 before the first."""
     cursor = connection.cursor()
     cursor.execute("SELECT sequence FROM control.stream WHERE type = %s", [event_type])
-    return int(cursor.fetchone()[0])  # type: ignore[index]
+    return int(_only(cursor.fetchone(), event_type))
 
 
 def generation(connection: Connection, event_type: str) -> str | None:
     """The topic id whose offsets are committed, None before the first start."""
     cursor = connection.cursor()
     cursor.execute("SELECT generation FROM control.stream WHERE type = %s", [event_type])
-    return cursor.fetchone()[0]  # type: ignore[index, no-any-return]
+    found: str | None = _only(cursor.fetchone(), event_type)
+    return found
+
+
+def _only(row: tuple[Any, ...] | None, event_type: str) -> Any:
+    if row is None:
+        raise StoreError(f"no tables for {event_type} yet", "./ws up makes them from its contract")
+    return row[0]
 
 
 def progress(connection: Connection, event_type: str, generation: str) -> dict[int, Progress]:

@@ -66,7 +66,10 @@ def _initdb(home: Home, data: Path, user: struct_passwd | None) -> None:
     """Make the data folder whole or not at all, with a password for its superuser."""
     part = data.with_name(data.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True, mode=0o700)
+    if not part.parent.exists():
+        part.parent.mkdir()
+        part.parent.chmod(0o711)  # the server's user passes through
+    part.mkdir(mode=0o700)
     password = part.with_name(part.name + ".pw")
     _own(part, user)
     _write(password, home.secret("postgres_admin_password"), user)

@@ -15,16 +15,14 @@ def producer(home: Home, rate: int) -> Service:
     """``producers/transactions.py``; ready once its first event is in Kafka."""
     before: list[int] = []
 
-    def produced() -> int:
-        return sum(end_offsets(home.settings(), TOPIC).values())
-
     def ready() -> bool:
-        return produced() > before[-1]
+        before.append(sum(end_offsets(home.settings(), TOPIC).values()))
+        return before[-1] > before[0]
 
     return Service(
         "producer",
         (sys.executable, str(ROOT / "producers" / "transactions.py"), "--rate", str(rate)),
         ready,
         needs=("kafka",),
-        prepare=lambda: before.append(produced()),
+        prepare=before.clear,
     )
