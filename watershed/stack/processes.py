@@ -59,7 +59,7 @@ def environment(home: Home) -> dict[str, str]:
 
 
 def belonging_to(home: Home) -> list[psutil.Process]:
-    """Every process that carries the stack's mark, its supervisor included."""
+    """Every process that carries the stack's mark: its services and theirs, not its supervisor."""
     return [process for process in psutil.process_iter() if _mark(process) == str(home.path)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.cases import raw
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract, Field
 from watershed.contracts.reasons import Reason
@@ -34,15 +34,6 @@ def of(**declaration: Any) -> Contract:
 def reason(contract: Contract, text: str) -> str | None:
     rejection = Validator(contract).reject(text.encode())
     return None if rejection is None else rejection.reason
-
-
-def raw(case: dict[str, Any]) -> bytes | None:
-    """The record's value in a file of ``rejected/``."""
-    if encoded := case.get("value_base64"):
-        return base64.b64decode(str(encoded))
-    if case["value"] is None:
-        return None
-    return str(case["value"]).encode() + b" " * int(case.get("pad_bytes", 0))
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "examples").glob("*.json")), ids=lambda p: p.stem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from tests.cases import raw
 from tests.unit.spark.records import Records
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract, Field
@@ -124,15 +124,6 @@ def differences(contract: Contract, values: list[bytes | None], rows: list[Row])
             parts = [f"{n}: {got[n]!r}, not {wanted[n]!r}" for n in wanted if got[n] != wanted[n]]
             found.append(f"{value!r:.2000}\n    {row._detail!r:.200}; " + "; ".join(parts)[:1000])
     return found
-
-
-def raw(case: dict[str, Any]) -> bytes | None:
-    """The record's value in a file of ``rejected/``."""
-    if encoded := case.get("value_base64"):
-        return base64.b64decode(str(encoded))
-    if case["value"] is None:
-        return None
-    return str(case["value"]).encode() + b" " * int(case.get("pad_bytes", 0))
 
 
 @pytest.mark.parametrize("folder", sorted(p.parent for p in SCHEMAS.glob("*/contract.yaml")))

