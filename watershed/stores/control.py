@@ -92,9 +92,9 @@ def resume(connection: Connection, contract: Contract, topic: TopicState) -> dic
     for partition, begin in topic.begin.items():
         cursor.execute(
             "INSERT INTO control.stream_offset"
-            " (type, generation, kafka_partition, begin_offset, next_offset)"
-            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            [contract.type, topic.generation, partition, begin, begin],
+            " (type, generation, kafka_partition, begin_offset, next_offset, indexed_from)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            [contract.type, topic.generation, partition, begin, begin, begin],
         )
     connection.commit()
     found = progress(connection, contract.type, topic.generation)
