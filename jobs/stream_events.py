@@ -2,7 +2,9 @@
 
 Each query starts from the offsets committed in PostgreSQL, with a checkpoint folder of its own
 that is thrown away: the commit is the only truth about progress. When a store is away, the query
-is started again with growing pauses; when going on would lose events, the application stops.
+is started again with growing pauses. When going on would lose events, its contract waits for the
+command that the refusal names; the others go on. Where another application has the lease of a
+contract, this one waits for it once, and ends.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from psycopg2.extensions import connection as Connection
@@ -27,17 +30,30 @@ from pyspark.sql.streaming.query import StreamingQuery
 from watershed.caching import CacheWriter
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
-from watershed.errors import OvertakenError, SparkEndedError, WatershedError
+from watershed.errors import (
+    ContractError,
+    LeaseHeldError,
+    OvertakenError,
+    ProgressError,
+    SparkEndedError,
+    StoreError,
+    WatershedError,
+)
 from watershed.settings import Settings, load_settings
 from watershed.spark.batch import BatchWriter, events_of
 from watershed.spark.session import spark_session
-from watershed.stores import cassandra, control, postgres
+from watershed.stores import cassandra, control, history, lease, postgres, versions
 from watershed.stores.control import Progress
-from watershed.stores.topics import topic_state
+from watershed.stores.topics import Broker
 from watershed.unavailable import UNAVAILABLE
 
 BEAT_S = 1.0
+CLOCK_MARGIN = timedelta(seconds=2)
+"""A record appended now may have a time that is so much before the probe's: brokers' clocks."""
+
+MAINTAIN_S = 3600.0
 PAUSE_S = (1, 2, 4, 8, 15)
+REFUSED_PAUSE_S = 5.0
 TRANSIENT = (*UNAVAILABLE, Py4JJavaError, StreamingQueryException, OvertakenError)
 
 log = logging.getLogger("watershed.stream")
@@ -47,14 +63,21 @@ class ContractStream(threading.Thread):
     """One contract's query, started again whenever it ends by a fault of something else."""
 
     def __init__(
-        self, spark: SparkSession, settings: Settings, contract: Contract, stop: threading.Event
+        self,
+        spark: SparkSession,
+        settings: Settings,
+        contract: Contract,
+        stop: threading.Event,
+        holder: str,
     ) -> None:
         super().__init__(name=f"stream-{contract.type}")
         self._spark = spark
         self._settings = settings
         self._contract = contract
         self._halt = stop
+        self._holder = holder
         self._cache = CacheWriter(settings, contract)
+        self._refusal = ""
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -82,19 +105,67 @@ class ContractStream(threading.Thread):
                 pause = PAUSE_S[min(failures, len(PAUSE_S) - 1)]
                 log.warning("%s: again in %s s: %s", self._contract.type, pause, brief(error))
                 self._halt.wait(pause)
+            except (ProgressError, ContractError, StoreError) as error:
+                self._refuse(error)
+                self._halt.wait(REFUSED_PAUSE_S)
+
+    def _refuse(self, error: WatershedError) -> None:
+        """Say once why the contract does not go on, and keep it where ``./ws status`` looks."""
+        if str(error) != self._refusal:
+            log.error("%s: %s", self._contract.type, error)
+        self._refusal = str(error)
+        try:
+            with postgres.connect(self._settings) as connection:
+                control.refuse(connection, self._contract.type, str(error))
+        except UNAVAILABLE as away:
+            log.warning("%s: refusal not noted: %s", self._contract.type, brief(away))
 
     def _stream(self) -> None:
         """Run one query from the committed offsets until it fails or the application stops."""
-        topic = topic_state(self._settings, self._contract.topic.name)
+        with postgres.connect(self._settings) as own:
+            epoch = self._take_lease(own)
+            if epoch is None:
+                return
+            try:
+                self._stream_under(epoch, own)
+            finally:
+                if not own.closed:
+                    own.rollback()
+                    lease.release(own, self._contract.type, epoch)
+
+    def _take_lease(self, connection: Connection) -> int | None:
+        """The lease's epoch; None when told to stop. Waits as long as a dead holder's would last.
+
+        Raises LeaseHeldError when its holder lives.
+        """
+        deadline = time.monotonic() + lease.LEASE_S + BEAT_S
+        while not self._halt.is_set():
+            if epoch := lease.acquire(connection, self._contract.type, self._holder):
+                return epoch
+            if time.monotonic() > deadline:
+                holder = lease.holder(connection, self._contract.type)
+                raise LeaseHeldError(
+                    f"{self._contract.type} is streamed by {holder} (host:pid:start)",
+                    "end that application, or this one; two would only repeat each other's work",
+                )
+            self._halt.wait(BEAT_S)
+        return None
+
+    def _stream_under(self, epoch: int, own: Connection) -> None:
         with (
-            postgres.connect(self._settings) as own,
+            broker_of(self._settings, self._contract) as broker,
             postgres.connect(self._settings) as connection,
             cassandra.connect(self._settings) as session,
         ):
+            topic = broker.topic()
             at = control.resume(own, self._contract, topic)
+            versions.take(own, self._contract, at)
+            control.refuse(own, self._contract.type, None)
+            self._refusal = ""
             writer = BatchWriter(
-                self._settings, self._contract, topic.generation, connection, session, self._cache
-            )
+                self._settings, self._contract, topic.generation, epoch, connection, session,
+                self._cache, broker,
+            )  # fmt: skip
             sink = Sink(writer)
             log.info(
                 "%s: reads on from %s", self._contract.type, {p: s.next for p, s in at.items()}
@@ -102,7 +173,7 @@ class ContractStream(threading.Thread):
             with scratch(self._settings.scratch_dir) as checkpoint:
                 query = self._start(sink, at, checkpoint)
                 try:
-                    self._watch(query, own)
+                    self._watch(query, sink, own, epoch)
                 finally:
                     sink.close()
                     query.stop()
@@ -122,9 +193,15 @@ class ContractStream(threading.Thread):
             .start()
         )
 
-    def _watch(self, query: StreamingQuery, connection: Connection) -> None:
+    def _watch(self, query: StreamingQuery, sink: Sink, own: Connection, epoch: int) -> None:
+        """Keep the lease, and the watermarks of partitions that nothing comes in on."""
+        maintained = -MAINTAIN_S
         while query.isActive and not self._halt.wait(BEAT_S):
-            control.beat(connection, self._contract.type)
+            lease.renew(own, self._contract.type, epoch)
+            sink.between_batches(BEAT_S)
+            if time.monotonic() - maintained > MAINTAIN_S:
+                maintained = time.monotonic()
+                history.prune(own, self._contract, datetime.now(UTC))
 
 
 class Sink:
@@ -149,10 +226,28 @@ class Sink:
                 self.error = error
                 raise
 
+    def between_batches(self, timeout_s: float) -> None:
+        """Move idle watermarks, unless a batch is under way for longer than ``timeout_s``."""
+        if self._busy.acquire(timeout=timeout_s):
+            try:
+                self._writer.advance_idle(CLOCK_MARGIN)
+            finally:
+                self._busy.release()
+
     def close(self) -> None:
         """Let the batch under way end, and take no other."""
         with self._busy:
             self._closed = True
+
+
+@contextmanager
+def broker_of(settings: Settings, contract: Contract) -> Iterator[Broker]:
+    """The broker of a contract's topic, left at the end."""
+    broker = Broker(settings, contract.topic.name)
+    try:
+        yield broker
+    finally:
+        broker.close()
 
 
 def records(
@@ -198,12 +293,13 @@ def main() -> int:
     for noisy in ("py4j", "kafka", "cassandra"):
         logging.getLogger(noisy).setLevel("ERROR")
     settings = load_settings(arguments=sys.argv[1:])
-    contracts = load_contracts(settings.schemas_dir)
+    contracts = load_contracts(settings.schemas_dir, settings.topics)
     stop = threading.Event()
     spark = spark_session(settings, "stream_events")
     for number in (signal.SIGTERM, signal.SIGINT):  # after Spark, which takes SIGINT for itself
         signal.signal(number, lambda *_: stop.set())
-    streams = [ContractStream(spark, settings, one, stop) for one in contracts.values()]
+    holder = lease.this_process()
+    streams = [ContractStream(spark, settings, one, stop, holder) for one in contracts.values()]
     for stream in streams:
         stream.start()
     for stream in streams:

@@ -15,6 +15,7 @@ from tests.oracle import Oracle
 from tests.stack import Stack, fresh, home_for_tests, wait_until
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract
+from watershed.coverage import ALWAYS
 from watershed.stack.home import ROOT
 from watershed.stores import cache, flow, postgres
 from watershed.stores.topics import topic_state
@@ -96,7 +97,7 @@ def verify(stack: Stack, oracle: Oracle, transaction: Contract):  # type: ignore
 def _check_positions(stack: Stack, oracle: Oracle, transaction: Contract) -> None:
     with postgres.connect(stack.settings) as connection:
         positions = flow.positions(connection, transaction)
-        sums = flow.sums(connection, transaction)
+        sums = flow.stored(connection, transaction, ALWAYS)
         cursor = connection.cursor()
         cursor.execute("SELECT sum(stored), sum(quarantined) FROM control.stream_offset")
         counted = cursor.fetchone()

@@ -17,9 +17,10 @@ import redis
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
 
-from watershed.committed import ALWAYS, Extent, Snapshot, snapshot
+from watershed.committed import Extent, Place, Snapshot, snapshot
 from watershed.contracts.model import Contract
 from watershed.coverage import (
+    ALWAYS,
     Found,
     Tally,
     Total,
@@ -29,6 +30,7 @@ from watershed.coverage import (
     faulty_ranges,
     first_window,
     plain,
+    without,
 )
 from watershed.errors import StoreError
 from watershed.settings import Settings
@@ -74,7 +76,7 @@ def audit(
         # What is short goes first, so that a server that is away is noticed before the long part.
         in_kafka = _kafka(settings, contract, taken)
         in_cache = _cache(settings, contract, connection, session, client)
-        found, totals = _read(session, settings.cassandra_keyspace, contract, taken, watch)
+        found, totals = read_all(session, settings.cassandra_keyspace, contract, taken, watch)
         return taken, [
             _offsets(contract, taken, found),
             in_kafka,
@@ -84,35 +86,29 @@ def audit(
         ]
 
 
-def _read(
+def read_all(
     session: Session, keyspace: str, contract: Contract, taken: Snapshot, watch: Watch
-) -> tuple[dict[int, Found], Totals]:
+) -> tuple[dict[Place, Found], Totals]:
     """Every row, by Cassandra's partitions, a few at a time."""
-    blocks = [(p, block) for p, extent in taken.extents.items() for block in extent.blocks]
-    found = {partition: Found() for partition in taken.extents}
+    blocks = [(place, block) for place, extent in taken.extents.items() for block in extent.blocks]
+    found = {place: Found() for place in taken.extents}
     totals: Totals = {}
     done = 0
     with ThreadPoolExecutor(READERS) as pool:
-        results = pool.map(
-            lambda at: _read_block(session, keyspace, contract, taken.generation, *at), blocks
-        )
-        for (partition, offsets), (block, sums) in zip(blocks, results, strict=True):
-            found[partition].merge(block)
+        results = pool.map(lambda at: read_block(session, keyspace, contract, *at), blocks)
+        for (place, offsets), (block, sums) in zip(blocks, results, strict=True):
+            found[place].merge(block)
             add(totals, sums.items())
             done += len(offsets)
             watch(done, taken.records)
     return found, totals
 
 
-def _read_block(
-    session: Session,
-    keyspace: str,
-    contract: Contract,
-    generation: str,
-    partition: int,
-    offsets: range,
+def read_block(
+    session: Session, keyspace: str, contract: Contract, at: Place, offsets: range
 ) -> tuple[Found, Totals]:
-    place = generation, partition, offsets
+    """What Cassandra has of some offsets of one partition, and what it adds up to."""
+    place = *at, offsets
     columns = "kafka_offset", "arrival_time", contract.measure[1], *contract.flow.group_by.values()
     stored = Tally(contract.flow.window_s)
     rows = raw.rows(session, f"{keyspace}.{raw.table(contract).name}", columns, *place)
@@ -123,19 +119,25 @@ def _read_block(
     return Found(gaps, overlaps, stored.count, quarantined), stored.totals
 
 
-def _offsets(contract: Contract, taken: Snapshot, found: dict[int, Found]) -> Check:
+def _offsets(contract: Contract, taken: Snapshot, found: dict[Place, Found]) -> Check:
     faults = [
-        f"partition {partition}: {fault}"
-        for partition, extent in taken.extents.items()
-        for fault in (*extent.faults, *uncovered(extent, found[partition]))
+        f"partition {place[1]}{_of(place[0], taken)}: {fault}"
+        for place, extent in taken.extents.items()
+        for fault in (*extent.faults, *uncovered(extent, found[place]))
     ]
+    given_up = sum(len(one) for extent in taken.extents.values() for one in extent.skipped)
     looked_at = f"{len(found)} partitions, {taken.records:,} records"
+    looked_at += f", {given_up:,} of them given up" if given_up else ""
     return _check(contract, "offsets", looked_at, faults)
+
+
+def _of(generation: str, taken: Snapshot) -> str:
+    return "" if generation == taken.generation else f" of the former topic {generation}"
 
 
 def uncovered(extent: Extent, found: Found) -> Iterator[str]:
     """Where a partition's rows are not what was committed."""
-    for gap in found.gaps:
+    for gap in without(found.gaps, extent.skipped):
         if found.stored != extent.stored or gap.stop > extent.kept_from:
             yield f"[{gap.start}, {gap.stop}) is in neither raw store nor quarantine"
     for overlap in found.overlaps:
@@ -147,7 +149,7 @@ def uncovered(extent: Extent, found: Found) -> Iterator[str]:
 
 
 def _kafka(settings: Settings, contract: Contract, taken: Snapshot) -> Check:
-    looked_at, name = f"{len(taken.extents)} partitions", contract.topic.name
+    looked_at, name = f"{len(taken.offsets)} partitions", contract.topic.name
     try:
         faults = list(unlike_kafka(taken, topics.topic_state(settings, name)))
     except StoreError as error:  # there is no such topic
@@ -170,11 +172,7 @@ def unlike_kafka(taken: Snapshot, topic: TopicState) -> Iterator[str]:
 
 def _flow(contract: Contract, taken: Snapshot, totals: Totals) -> Check:
     first = first_window(taken.since, contract.flow.window_s) if taken.since else ALWAYS
-    stored = {
-        (s.window, *plain(s.groups)): Total(s.value, s.events)
-        for s in taken.sums
-        if s.window >= first
-    }
+    stored = {(s.window, *plain(s.groups)): Total(s.value, s.events) for s in taken.sums}
     rows = {key: total for key, total in totals.items() if key[0] >= first}
     begin = f" from {first:%Y-%m-%d %H:%M:%S} on" if taken.since else ""
     return _check(contract, "flow", f"{len(stored):,} sums{begin}", differing(stored, rows))

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
+from watershed.coverage import ALWAYS, first_window
 from watershed.stores import control, flow, raw
 from watershed.stores.control import Progress
 from watershed.stores.flow import Position, Sum
 
 EXPIRY_MARGIN = timedelta(hours=1)  # rows that may expire while they are read are not expected
-ALWAYS = datetime.min.replace(tzinfo=UTC)
+
+
+Place = tuple[str, int]
+"""A generation of a topic, and a Kafka partition."""
 
 
 @dataclass(frozen=True)
 class Extent:
     """What the commits say of one Kafka partition, from where the audit begins.
 
-    Quarantined records below ``kept_from``, ``expired`` in number, may be gone. ``faults`` are
-    those of the time index, ``control.stream_batch``, itself.
+    ``skipped`` are the ranges that an operator gave up. Quarantined records below ``kept_from``,
+    ``expired`` in number, may be gone. ``faults`` are those of the time index,
+    ``control.stream_batch``, itself.
     """
 
     offsets: range
     stored: int
     quarantined: int
+    skipped: tuple[range, ...] = ()
     expired: int = 0
     kept_from: int = 0
     faults: list[str] = field(default_factory=list)
@@ -43,19 +49,26 @@ class Extent:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One commit. ``since`` is None when it covers everything, else the first arrival time."""
+    """One commit. ``since`` is None when it covers everything, else the first arrival time.
+
+    ``extents`` are those of every generation of the topic, by generation and partition.
+    """
 
     sequence: int
     generation: str
     since: datetime | None
-    extents: dict[int, Extent]
+    extents: dict[Place, Extent]
     sums: list[Sum]
     positions: list[Position]
 
     @property
     def offsets(self) -> dict[int, int]:
-        """The committed vector: the next offset of each partition."""
-        return {partition: extent.offsets.stop for partition, extent in self.extents.items()}
+        """The committed vector: the next offset of each partition of the topic as it is now."""
+        return {
+            partition: extent.offsets.stop
+            for (generation, partition), extent in self.extents.items()
+            if generation == self.generation
+        }
 
     @property
     def records(self) -> int:
@@ -74,21 +87,16 @@ def snapshot(
     connection.rollback()
     cursor = connection.cursor()
     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    generation = control.generation(connection, contract.type) or ""
     begin = _oldest(now, contract.retention.ttl_days)
     begin = max(since, begin) if since else begin
-    cursor.execute(
-        "SELECT EXISTS (SELECT FROM control.stream_batch"
-        " WHERE type = %s AND generation = %s AND arrival_min < %s)",
-        [contract.type, generation, begin],
-    )
-    limited = bool(cursor.fetchone()[0])  # type: ignore[index]
+    limit = begin if _has_older(connection, contract, begin) else None
+    first = first_window(limit, contract.flow.window_s) if limit else ALWAYS
     taken = Snapshot(
         control.sequence(connection, contract.type),
-        generation,
-        begin if limited else None,
-        _extents(connection, contract, generation, begin if limited else None, now),
-        flow.sums(connection, contract),
+        control.generation(connection, contract.type) or "",
+        limit,
+        _extents(connection, contract, limit, now),
+        flow.stored(connection, contract, first),
         flow.positions(connection, contract),
     )
     connection.rollback()
@@ -99,41 +107,50 @@ def _oldest(now: datetime, ttl_days: int) -> datetime:
     return now - timedelta(days=ttl_days) + EXPIRY_MARGIN
 
 
+def _has_older(connection: Connection, contract: Contract, begin: datetime) -> bool:
+    """Whether commits have, or had, arrivals before ``begin``."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM control.stream_batch WHERE type = %s AND arrival_min < %s)"
+        " OR EXISTS (SELECT FROM control.stream_offset WHERE type = %s"
+        "  AND indexed_from > begin_offset)",
+        [contract.type, begin, contract.type],
+    )
+    return bool(cursor.fetchone()[0])  # type: ignore[index]
+
+
 def _extents(
-    connection: Connection,
-    contract: Contract,
-    generation: str,
-    since: datetime | None,
-    now: datetime,
-) -> dict[int, Extent]:
+    connection: Connection, contract: Contract, since: datetime | None, now: datetime
+) -> dict[Place, Extent]:
     kept = _oldest(now, contract.retention.quarantine_ttl_days)
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT kafka_partition, min(from_offset), max(to_offset),"
+        "SELECT generation, kafka_partition, min(from_offset), max(to_offset),"
         " sum(stored)::bigint, sum(quarantined)::bigint,"
+        " coalesce(jsonb_agg(jsonb_build_array(from_offset, to_offset) ORDER BY from_offset)"
+        "  FILTER (WHERE skipped > 0), '[]'),"
         " coalesce(sum(quarantined) FILTER (WHERE arrival_min < %s), 0)::bigint,"
         " coalesce(max(to_offset) FILTER (WHERE arrival_min < %s), 0),"
         " coalesce(jsonb_agg(jsonb_build_array(before, from_offset) ORDER BY from_offset)"
         "  FILTER (WHERE before <> from_offset), '[]')"
-        " FROM (SELECT *, lag(to_offset) OVER (PARTITION BY kafka_partition ORDER BY from_offset)"
-        "  AS before FROM control.stream_batch"
-        "  WHERE type = %s AND generation = %s AND arrival_max >= %s) AS batch"
-        " GROUP BY kafka_partition",
-        [kept, kept, contract.type, generation, since or ALWAYS],
+        " FROM (SELECT *, lag(to_offset) OVER (PARTITION BY generation, kafka_partition"
+        "  ORDER BY from_offset) AS before FROM control.stream_batch"
+        "  WHERE type = %s AND arrival_max >= %s) AS batch"
+        " GROUP BY generation, kafka_partition",
+        [kept, kept, contract.type, since or ALWAYS],
     )
-    indexed = {partition: rest for partition, *rest in cursor.fetchall()}
-    progress = control.progress(connection, contract.type, generation)
+    indexed = {(generation, partition): rest for generation, partition, *rest in cursor.fetchall()}
     return {
-        partition: _extent(state, indexed.get(partition), limited=since is not None)
-        for partition, state in progress.items()
+        place: _extent(state, indexed.get(place), limited=since is not None)
+        for place, state in control.all_progress(connection, contract.type).items()
     }
 
 
 def _extent(state: Progress, indexed: list[Any] | None, *, limited: bool) -> Extent:
     if indexed is None:
         nothing = state.next if limited else state.begin
-        indexed = [nothing, nothing, 0, 0, 0, 0, []]
-    first, last, stored, quarantined, expired, kept_from, breaks = indexed
+        indexed = [nothing, nothing, 0, 0, [], 0, 0, []]
+    first, last, stored, quarantined, skipped, expired, kept_from, breaks = indexed
     begin = first if limited else state.begin
     faults = [
         f"control.stream_batch has [{min(a, b)}, {max(a, b)}) {'never' if a < b else 'twice'}"
@@ -145,4 +162,6 @@ def _extent(state: Progress, indexed: list[Any] | None, *, limited: bool) -> Ext
             f"control.stream_offset counts {state.stored:,} stored, {state.quarantined:,}"
             f" quarantined; control.stream_batch {stored:,} and {quarantined:,}"
         )
-    return Extent(range(begin, state.next), stored, quarantined, expired, kept_from, faults)
+    given_up = tuple(range(a, b) for a, b in skipped)
+    offsets = range(begin, state.next)
+    return Extent(offsets, stored, quarantined, given_up, expired, kept_from, faults)

@@ -12,6 +12,7 @@ from uuid import UUID
 from watershed.stores.flow import EXACT_DIGITS
 
 EPOCH = datetime(1970, 1, 1)
+ALWAYS = datetime.min.replace(tzinfo=UTC)
 EXACT = Context(prec=EXACT_DIGITS)
 
 
@@ -55,6 +56,22 @@ def extend(ranges: list[range], more: Iterable[range]) -> None:
             ranges[-1] = range(ranges[-1].start, one.stop)
         else:
             ranges.append(one)
+
+
+def without(ranges: Iterable[range], taken: Iterable[range]) -> list[range]:
+    """What of ``ranges`` is in none of ``taken``, which are disjoint."""
+    left = list(ranges)
+    for gone in taken:
+        left = [
+            part
+            for one in left
+            for part in (
+                range(one.start, min(one.stop, gone.start)),
+                range(max(one.start, gone.stop), one.stop),
+            )
+            if part
+        ]
+    return left
 
 
 @dataclass

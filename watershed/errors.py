@@ -6,8 +6,9 @@ WatershedError            cause and remedy, secret-free; the command line prints
 ├── StackError            a local server could not be installed, started or stopped
 ├── StoreError            a store is not as it must be (a foreign table, a missing role)
 ├── SparkEndedError       Spark's JVM is gone: the process must be started again
-└── ProgressError         the stream cannot go on without losing or repeating events
-    └── OvertakenError    another writer committed first: start again from the commit
+├── LeaseHeldError        another application streams this contract
+├── OvertakenError        another writer was first: start again from the commit
+└── ProgressError         going on would lose or repeat events: a person must decide
 """
 
 from __future__ import annotations
@@ -45,9 +46,13 @@ class SparkEndedError(WatershedError):
     """Spark's JVM is gone: the process must be started again."""
 
 
+class LeaseHeldError(WatershedError):
+    """Another application streams this contract."""
+
+
+class OvertakenError(WatershedError):
+    """Another writer was first, or a partition is new: start again from the commit."""
+
+
 class ProgressError(WatershedError):
-    """The stream cannot go on without losing or repeating events."""
-
-
-class OvertakenError(ProgressError):
-    """Another writer committed these offsets first: start again from the commit."""
+    """Going on would lose or repeat events: the remedy names the command that decides."""

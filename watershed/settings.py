@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     scratch_dir: Path = Field(Path("scratch"), description="where Spark may write what it can lose")
 
     kafka_brokers: str = Field("127.0.0.1:9092", description="host:port, several by comma")
+    topics: dict[str, str] = Field(
+        {}, description="topics of other names than the contracts say: type=topic"
+    )
 
     cassandra_host: str = Field("127.0.0.1", description="contact points, several by comma")
     cassandra_port: Port = Field(9042, description="native protocol port")
@@ -60,6 +63,9 @@ class Settings(BaseSettings):
 
     stream_trigger_ms: int = Field(500, ge=0, description="shortest time between batches")
     stream_max_events: Positive = Field(60_000, description="most events of one batch")
+    broker_ahead_max_s: Positive = Field(
+        300, description="how far Kafka's clock may be ahead of this machine's"
+    )
 
     def secret(self, name: str) -> str:
         """The password kept in the file ``name`` of ``secrets_dir``."""

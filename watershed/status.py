@@ -46,6 +46,7 @@ class PartitionStatus:
     produced: int
     stored: int
     quarantined: int
+    skipped: int
     lag_events: int
     lag_s: float
     watermark: datetime | None
@@ -55,7 +56,8 @@ class PartitionStatus:
 class ContractStatus:
     """One contract; ``cache_behind`` counts commits that the cache does not have yet.
 
-    ``heartbeat_s`` is how long ago its query said that it lives, None if it never did.
+    ``heartbeat_s`` is how long ago its query said that it lives, None if it never did;
+    ``refusal`` is why it does not go on, with the command that repairs it.
     """
 
     type: str
@@ -64,6 +66,7 @@ class ContractStatus:
     cache_behind: int | None
     events_per_s: float
     partitions: list[PartitionStatus]
+    refusal: str | None = None
 
     @property
     def lag_events(self) -> int:
@@ -89,7 +92,9 @@ class Status:
         """Whether everything runs and answers, and every query says that it lives."""
         ready = all(service.status == "ready" for service in self.services)
         alive = all(
-            contract.heartbeat_s is not None and contract.heartbeat_s < HEARTBEAT_MAX_S
+            contract.heartbeat_s is not None
+            and contract.heartbeat_s < HEARTBEAT_MAX_S
+            and contract.refusal is None
             for contract in self.contracts
         )
         return self.running and ready and alive and not self.unavailable
@@ -104,7 +109,7 @@ def collect(home: Home) -> Status:
     settings = home.settings()
     state = read_state(home)
     status = Status(running(home), state.error if state else "", _services(home))
-    for contract in load_contracts(settings.schemas_dir).values():
+    for contract in load_contracts(settings.schemas_dir, settings.topics).values():
         try:
             status.contracts.append(_contract(settings, contract))
         except UNREADABLE as error:
@@ -114,7 +119,7 @@ def collect(home: Home) -> Status:
 
 def flows(settings: Settings) -> bool:
     """Whether an event of every contract has gone all the way, through every store to the cache."""
-    types = load_contracts(settings.schemas_dir)
+    types = load_contracts(settings.schemas_dir, settings.topics)
     try:
         with postgres.connect(settings) as connection, cache.connect(settings) as client:
             return all(
@@ -151,11 +156,13 @@ def _contract(settings: Settings, contract: Contract) -> ContractStatus:
         rate = _rate(connection, contract)
         now = datetime.now(UTC)
         beat = control.heartbeats(connection).get(contract.type)
+        refusal = control.refusal(connection, contract.type)
     topic = topic_state(settings, contract.topic.name)
-    partitions = [_partition(settings, topic, p, state, now) for p, state in progress.items()]
+    current = progress if topic.generation == generation else {}  # a re-created topic: refused
+    partitions = [_partition(settings, topic, p, state, now) for p, state in current.items()]
     behind = _cache_behind(settings, contract, sequence)
     silent = round((now - beat).total_seconds(), 1) if beat else None
-    return ContractStatus(contract.type, sequence, silent, behind, rate, partitions)
+    return ContractStatus(contract.type, sequence, silent, behind, rate, partitions, refusal)
 
 
 def _partition(
@@ -171,6 +178,7 @@ def _partition(
         topic.end[partition],
         state.stored,
         state.quarantined,
+        state.skipped,
         lag,
         round(age, 1),
         state.watermark,

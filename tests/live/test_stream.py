@@ -12,6 +12,7 @@ from tests.cases import raw
 from tests.oracle import Oracle
 from tests.stack import Stack, wait_until
 from watershed.contracts.model import Contract
+from watershed.coverage import ALWAYS
 from watershed.errors import OvertakenError, ProgressError
 from watershed.producing import AckLog, Record
 from watershed.stack.home import ROOT
@@ -88,28 +89,47 @@ def _range(stack: Stack) -> tuple[str, OffsetRange]:
     return generation, OffsetRange(*rest)
 
 
+def _committed(stack: Stack, transaction: Contract) -> tuple[list[flow.Sum], int, int]:
+    """All sums, the number of the last commit and the lease's epoch."""
+    with postgres.connect(stack.settings) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT sequence, epoch FROM control.stream WHERE type = 'transaction'")
+        sequence, epoch = cursor.fetchone()  # type: ignore[misc]
+        return sorted(flow.stored(connection, transaction, ALWAYS)), sequence, epoch
+
+
 def test_a_batch_delivered_again_changes_nothing(
     stack: Stack, transaction: Contract, verify
 ) -> None:
     generation, last = _range(stack)
-    with postgres.connect(stack.settings) as connection:
-        before = flow.sums(connection, transaction), control.sequence(connection, "transaction")
-        some = [before[0][0]._replace(events=last.stored)]
-        with pytest.raises(OvertakenError):
-            commit(connection, transaction, generation, [last], some)
-        after = flow.sums(connection, transaction), control.sequence(connection, "transaction")
-    assert sorted(before[0]) == sorted(after[0])
-    assert before[1] == after[1]
+    before = _committed(stack, transaction)
+    some = [before[0][0]._replace(events=last.stored)]
+    with postgres.connect(stack.settings) as connection, pytest.raises(OvertakenError):
+        commit(connection, transaction, generation, before[-1], [last], some)
+    assert _committed(stack, transaction) == before
+    verify()
+
+
+def test_a_batch_under_an_older_epoch_changes_nothing(
+    stack: Stack, transaction: Contract, verify
+) -> None:
+    generation, last = _range(stack)
+    before = _committed(stack, transaction)
+    following = OffsetRange(0, last.to_offset, last.to_offset + 1, last.arrival_min,
+                            last.arrival_max, 1, 0)  # fmt: skip
+    with postgres.connect(stack.settings) as connection, pytest.raises(OvertakenError):
+        commit(connection, transaction, generation, before[-1] - 1, [following], before[0][:1])
+    assert _committed(stack, transaction) == before
     verify()
 
 
 def test_a_batch_after_a_hole_is_refused(stack: Stack, transaction: Contract, verify) -> None:
     generation, last = _range(stack)
+    *_, epoch = _committed(stack, transaction)
     later = OffsetRange(0, last.to_offset + 5, last.to_offset + 6, last.arrival_min,
                         last.arrival_max, 1, 0)  # fmt: skip
     with postgres.connect(stack.settings) as connection, pytest.raises(ProgressError) as refused:
-        commit(connection, transaction, generation, [later], [])
-    assert not isinstance(refused.value, OvertakenError)
+        commit(connection, transaction, generation, epoch, [later], [])
     assert str(last.to_offset) in str(refused.value)
     verify()
 

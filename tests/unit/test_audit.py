@@ -23,6 +23,7 @@ from watershed.coverage import (
     faulty_ranges,
     first_window,
     plain,
+    without,
 )
 from watershed.stores.cache import Content, Entry
 from watershed.stores.topics import TopicState
@@ -62,6 +63,16 @@ def test_ranges_join_where_blocks_meet() -> None:
     ranges = [range(2), range(5, 8)]
     extend(ranges, [range(8, 9), range(10, 11)])
     assert ranges == [range(2), range(5, 9), range(10, 11)]
+
+
+def test_what_is_left_without_given_up_ranges() -> None:
+    assert without([range(10), range(20, 30)], [range(3, 5), range(8, 22)]) == [
+        range(3),
+        range(5, 8),
+        range(22, 30),
+    ]
+    assert without([range(5)], []) == [range(5)]
+    assert without([range(5)], [range(9)]) == []
 
 
 def test_extent_is_cut_where_cassandra_partitions_end() -> None:
@@ -168,7 +179,14 @@ def test_quarantined_records_may_have_expired_but_raw_rows_not() -> None:
 def test_kafka_must_have_the_committed_vector(
     generation: str, begin: int, end: int, fault: str
 ) -> None:
-    taken = Snapshot(1, "g", None, {0: Extent(range(10), 10, 0)}, [], [])
+    taken = Snapshot(
+        1,
+        "g",
+        None,
+        {("g", 0): Extent(range(10), 10, 0), ("old", 0): Extent(range(99), 99, 0)},
+        [],
+        [],
+    )
     topic = TopicState("transaction", generation, {0: begin}, {0: end})
     assert list(unlike_kafka(taken, topic)) == ([fault] if fault else [])
 

@@ -6,7 +6,7 @@ import logging
 
 import typer
 
-from watershed.cli import develop, look, shells, stack
+from watershed.cli import develop, look, repair, shells, stack
 from watershed.cli.shared import fail
 from watershed.errors import WatershedError
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     " [bold]./ws audit[/]; stop with [bold]./ws down[/].",
 )
 
-RUN, LOOK, SHELLS, DEVELOP = "Run the stack", "Look", "Shells", "Develop"
+RUN, LOOK, MEND, SHELLS, DEVELOP = "Run the stack", "Look", "Mend", "Shells", "Develop"
 app.command(rich_help_panel=RUN)(stack.up)
 app.command(rich_help_panel=RUN)(stack.down)
 app.command(rich_help_panel=RUN)(stack.doctor)
@@ -29,6 +29,8 @@ app.command(rich_help_panel=RUN)(stack.destroy)
 app.command(rich_help_panel=LOOK)(look.status)
 app.command(rich_help_panel=LOOK)(look.audit)
 app.command(rich_help_panel=LOOK)(look.logs)
+app.add_typer(repair.repair, name="repair", rich_help_panel=MEND)
+app.add_typer(repair.rebuild, name="rebuild", rich_help_panel=MEND)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.sql)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.redis)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.cql)

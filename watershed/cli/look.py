@@ -65,7 +65,8 @@ def _print(found: Status) -> None:
     out.print(table)
     for contract in found.contracts:
         _print_contract(contract)
-    for line in [found.error, *found.unavailable]:
+    refusals = [f"{c.type}: {c.refusal}" for c in found.contracts if c.refusal]
+    for line in [found.error, *found.unavailable, *refusals]:
         if line:
             say(f"[red]✗[/] {escape(line)}")
 
@@ -174,7 +175,7 @@ def _audit(
     """Every contract's audit, with its progress on a terminal."""
     found = {}
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
-        for name, contract in load_contracts(settings.schemas_dir).items():
+        for name, contract in load_contracts(settings.schemas_dir, settings.topics).items():
             task = progress.add_task(name, total=None)
 
             def watch(done: int, total: int, task: TaskID = task) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
-from watershed.contracts.model import Contract, Field
+from watershed.contracts.model import TOPIC_NAME, Contract, Field
 from watershed.contracts.rules import Mistake, mistakes, nearest
 from watershed.errors import ContractError
 
@@ -48,11 +48,14 @@ _ExactConstructor.add_constructor("tag:yaml.org,2002:float", _ExactConstructor.c
 _ExactConstructor.add_constructor("tag:yaml.org,2002:map", _ExactConstructor.construct_keyed)
 
 
-def load_contracts(schemas_dir: Path) -> dict[str, Contract]:
+def load_contracts(
+    schemas_dir: Path, renamed: Mapping[str, str] | None = None
+) -> dict[str, Contract]:
     """The contract of every folder that has one, by event type, in order of the names.
 
-    Raises ContractError for the first file with mistakes, for a folder that is not named after
-    its type, for a topic that two contracts name, and where there is no contract at all.
+    ``renamed`` has the topic of an event type where it is not the contract's. Raises
+    ContractError for the first file with mistakes, for a folder that is not named after its type,
+    for a topic that two contracts name, and where there is no contract at all.
     """
     contracts: dict[str, Contract] = {}
     topics: dict[str, str] = {}
@@ -66,6 +69,23 @@ def load_contracts(schemas_dir: Path) -> dict[str, Contract]:
         raise ContractError(
             f"{_shown(schemas_dir)}: no folder in it has a {CONTRACT_FILE}",
             "name the folder that holds one folder per event type",
+        )
+    return _with_topics(contracts, renamed or {})
+
+
+def _with_topics(contracts: dict[str, Contract], renamed: Mapping[str, str]) -> dict[str, Contract]:
+    """The contracts with other topics, judged as if they stood in the file."""
+    for name, topic in renamed.items():
+        others = {one.topic.name for one in contracts.values() if one.type != name}
+        if name not in contracts or topic in others or not TOPIC_NAME.fullmatch(topic):
+            raise ContractError(
+                f"topics={name}={topic}: there is no such event type, no such topic name is"
+                " allowed, or another type has it",
+                f"event types are {', '.join(contracts)}; each has a topic of its own",
+            )
+        old = contracts[name]
+        contracts[name] = old.model_copy(
+            update={"topic": old.topic.model_copy(update={"name": topic})}
         )
     return contracts
 

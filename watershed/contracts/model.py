@@ -43,6 +43,7 @@ variadic verbose view when where window with
 RESERVED_WORDS = frozenset(_WORDS.split())
 """Words that Cassandra 5 or PostgreSQL 18 do not take as a column name without quotes."""
 
+TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
 DECIMAL = re.compile(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)")
 INT64 = (-(2**63), 2**63 - 1)
 
@@ -84,7 +85,7 @@ class _Frozen(BaseModel):
 class Topic(_Frozen):
     """The Kafka topic that carries the events."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,200}$")]
+    name: Annotated[str, StringConstraints(pattern=rf"^{TOPIC_NAME.pattern}$")]
     partitions: Annotated[int, Strict(), Limits(ge=1, le=1000)] = 3
     retention_hours: Positive = 168
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
@@ -29,9 +29,10 @@ from watershed.spark.validate import validated
 from watershed.stores import critical, quarantine, raw
 from watershed.stores.cache import Change, milliseconds
 from watershed.stores.commit import OffsetRange, commit
-from watershed.stores.control import Progress, progress
+from watershed.stores.control import Progress, advance_idle, progress
 from watershed.stores.critical import CriticalEvent
 from watershed.stores.flow import Sum, total
+from watershed.stores.topics import Broker
 
 HOUR_S = 3_600
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -44,9 +45,26 @@ class BatchWriter:
     settings: Settings
     contract: Contract
     generation: str
+    epoch: int
     connection: Connection
     session: Session
     cache: CacheWriter
+    broker: Broker
+
+    def advance_idle(self, margin: timedelta) -> None:
+        """Move the watermark of partitions with nothing to read to the broker's time less margin.
+
+        Not while a batch is written. Raises OvertakenError when the topic is another one, or has
+        more partitions than are known.
+        """
+        until = self.broker.now() - margin
+        topic = self.broker.topic()
+        known = progress(self.connection, self.contract.type, self.generation)
+        self.connection.rollback()
+        if topic.generation != self.generation or topic.end.keys() - known.keys():
+            raise OvertakenError(f"topic {topic.name} has changed: starting again adopts it")
+        ends, kind = topic.end, self.contract.type
+        advance_idle(self.connection, kind, self.generation, self.epoch, ends, until)
 
     def write(self, frame: DataFrame, _batch_id: int) -> None:
         """Write one batch of :func:`events_of`; after any error it is read again."""
@@ -55,17 +73,20 @@ class BatchWriter:
         now = datetime.now(UTC)
         events = stamped(frame, self.generation, before, now).persist()
         try:
-            self._write(events, known=set(before))
+            self._write(events, known=set(before), now=now)
         finally:
             events.unpersist()
 
-    def _write(self, events: DataFrame, known: set[int]) -> None:
+    def _write(self, events: DataFrame, known: set[int], now: datetime) -> None:
         totals = summed(events, self.contract).collect()
         if not totals:
             return
         ranges = offset_ranges(totals)
         if new := {one.partition for one in ranges} - known:
             raise OvertakenError(f"partitions {new} are new: starting again adopts them")
+        if self.broker.generation() != self.generation:
+            raise OvertakenError("these records are of another topic: starting again tells")
+        check_clock(self.contract, ranges, now, self.settings.broker_ahead_max_s)
         self._fail("before_quarantine")
         if any(one.quarantined for one in ranges):
             self._append_quarantine(events)
@@ -74,7 +95,9 @@ class BatchWriter:
         self._fail("after_raw")
         newest = self._append_critical(events) if any(row.critical for row in totals) else []
         self._fail("after_critical")
-        done = commit(self.connection, self.contract, self.generation, ranges, sums(totals))
+        done = commit(
+            self.connection, self.contract, self.generation, self.epoch, ranges, sums(totals)
+        )
         self._fail("after_commit")
         self.cache.put(Change(done.sequence, done.positions, newest))
 
@@ -131,14 +154,19 @@ def stamped(
     """
     watermarks = {p: milliseconds(state.watermark or EPOCH) for p, state in before.items()}
     published = F.timestamp_millis(_constant(watermarks))
+    until = {p: state.untimed_until or 0 for p, state in before.items()}
+    untimed_at = {p: milliseconds(state.untimed_at or EPOCH) for p, state in before.items()}
+    latest = F.timestamp_millis(_constant(untimed_at))
+    untimed = (F.col("kafka_offset") < _constant(until)) & (F.col("kafka_time") > latest)
+    came = F.when(untimed, latest).otherwise(F.col("kafka_time"))
     now_s = _constant(dict.fromkeys(before, milliseconds(now) // 1000))
     return events.withColumns(
         {
             "generation": F.lit(generation),
             "offset_block": F.expr(f"kafka_offset div {raw.BLOCK}"),
             # No record may arrive before the watermark that was published for its partition.
-            "arrival_time": F.greatest("kafka_time", published),
-            "age_s": now_s - F.unix_seconds("kafka_time"),
+            "arrival_time": F.greatest(came, published),
+            "age_s": F.greatest(F.lit(0), now_s - F.unix_seconds("kafka_time")),
         }
     )
 
@@ -221,6 +249,25 @@ def _range(partition: int, rows: list[Row]) -> OffsetRange:
     )
 
 
+def check_clock(
+    contract: Contract, ranges: list[OffsetRange], now: datetime, ahead_max_s: int
+) -> None:
+    """Raise ProgressError for records from the future: they would carry the watermark there.
+
+    No later event could arrive before it, and no interval after it would ever be complete.
+    """
+    for one in ranges:
+        ahead = (one.arrival_max - now).total_seconds()
+        if ahead > ahead_max_s:
+            raise ProgressError(
+                f"{contract.topic.name}/{one.partition}: among the records"
+                f" [{one.from_offset}, {one.to_offset}) are some that Kafka received at"
+                f" {one.arrival_max:%Y-%m-%dT%H:%M:%SZ}, {ahead:,.0f} s from now",
+                "correct the clock of the broker (or of this machine); then ./ws repair clock"
+                f" {contract.type} lets records that came with a wrong time arrive now",
+            )
+
+
 def sums(totals: Iterable[Row]) -> list[Sum]:
     """The flow of the batch: partitions are added up."""
     found: dict[tuple[datetime, tuple[Any, ...]], list[Row]] = defaultdict(list)
@@ -241,6 +288,7 @@ def critical_rows(events: DataFrame, contract: Contract) -> DataFrame:
         bucket.alias("bucket"),
         F.col(contract.event_time).alias("event_time"),
         F.col(contract.event_id).alias("event_id"),
+        "generation",
         "kafka_partition",
         "kafka_offset",
         F.to_json(F.struct(*contract.fields)).alias("event"),

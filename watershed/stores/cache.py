@@ -152,7 +152,7 @@ def rebuild(
     """Make the cache again from the stores as of one commit; that commit's number."""
     change = expected(contract, connection, session, keyspace)
     if cached_sequence(client, contract.type) > change.sequence:
-        _clear(client, contract)  # PostgreSQL was restored from an older copy: so shall the cache
+        clear(client, contract)  # PostgreSQL was restored from an older copy: so shall the cache
     _write(client, contract, ttl_s, change)
     _advance(client, contract, ttl_s, change.sequence, "rebuilt")
     return change.sequence
@@ -164,10 +164,9 @@ def expected(contract: Contract, connection: Connection, session: Session, keysp
     connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     sequence = control.sequence(connection, contract.type)
     positions = flow.positions(connection, contract)
-    generation = control.generation(connection, contract.type)
-    progress = control.progress(connection, contract.type, generation) if generation else {}
+    progress = control.all_progress(connection, contract.type)
     connection.rollback()
-    committed = {partition: state.next for partition, state in progress.items()}
+    committed = {place: state.next for place, state in progress.items()}
     events = [
         event
         for entity in critical.entities(session, keyspace, contract)
@@ -228,7 +227,7 @@ def _write(client: redis.Redis, contract: Contract, ttl_s: int, change: Change) 
     pipeline.execute()
 
 
-def _clear(client: redis.Redis, contract: Contract) -> None:
+def clear(client: redis.Redis, contract: Contract) -> None:
     """Take away all that the cache has of a contract, its number first."""
     client.delete(sequence_key(contract.type))
     patterns = list_key, events_key, lambda name, group: position_key(name, (group,))

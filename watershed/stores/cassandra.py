@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -109,7 +110,14 @@ def ensure_tables(settings: Settings, contracts: Iterable[Contract]) -> None:
 def _ensure(session: Session, settings: Settings, table: Table) -> None:
     keyspace = settings.cassandra_keyspace
     session.execute(table.create(keyspace))
-    found = session.cluster.metadata.keyspaces[keyspace].tables[table.name].columns
+    made = session.cluster.metadata.keyspaces[keyspace].tables[table.name]
+    key = [column.name for column in made.primary_key]
+    if key != re.findall(r"\w+", table.key):
+        raise StoreError(
+            f"{keyspace}.{table.name} has the key {', '.join(key)}: an older Watershed made it",
+            "start in another home, or ./ws destroy this one; the events come again from Kafka",
+        )
+    found = made.columns
     for name, cql_type in table.columns.items():
         if name not in found:
             session.execute(f"ALTER TABLE {keyspace}.{table.name} ADD {name} {cql_type}")

@@ -9,13 +9,16 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import OvertakenError, ProgressError
-from watershed.stores import flow
+from watershed.stores import flow, lease
 from watershed.stores.flow import Position, Sum
 
 
 @dataclass(frozen=True)
 class OffsetRange:
-    """What a batch has of one Kafka partition: records ``[from_offset, to_offset)``."""
+    """What a batch has of one Kafka partition: records ``[from_offset, to_offset)``.
+
+    ``skipped`` are records that an operator gave up; no batch of the stream has any.
+    """
 
     partition: int
     from_offset: int
@@ -24,6 +27,7 @@ class OffsetRange:
     arrival_max: datetime
     stored: int
     quarantined: int
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,33 +42,39 @@ def commit(
     connection: Connection,
     contract: Contract,
     generation: str,
+    epoch: int,
     ranges: list[OffsetRange],
     sums: list[Sum],
 ) -> Commit:
     """Move the offsets by compare-and-set and add the flow, all or nothing.
 
-    Raises OvertakenError when another writer has these records committed, ProgressError when
-    there is a hole before them; nothing is changed then. After an OperationalError it may have
-    been made or not: reading the committed offsets again tells.
+    Raises OvertakenError when another writer has the lease or has these records committed,
+    ProgressError when there is a hole before them; nothing is changed then. After an
+    OperationalError it may have been made or not: reading the committed offsets again tells.
     """
     with connection:  # commits, or rolls back on any error
-        sequence = _next_sequence(connection, contract)
+        sequence = _next_sequence(connection, contract, epoch)
         for one in sorted(ranges, key=lambda r: r.partition):  # one order: no deadlock
-            _advance(connection, contract, generation, one)
-            _index(connection, contract, generation, one, sequence)
+            advance(connection, contract, generation, one)
+            index(connection, contract, generation, one, sequence)
         return Commit(sequence, flow.add(connection, contract, sums))
 
 
-def _next_sequence(connection: Connection, contract: Contract) -> int:
+def _next_sequence(connection: Connection, contract: Contract, epoch: int) -> int:
     cursor = connection.cursor()
     cursor.execute(
-        "UPDATE control.stream SET sequence = sequence + 1 WHERE type = %s RETURNING sequence",
-        [contract.type],
+        "UPDATE control.stream SET sequence = sequence + 1 WHERE type = %s AND epoch = %s"
+        " RETURNING sequence",
+        [contract.type, epoch],
     )
-    return int(cursor.fetchone()[0])  # type: ignore[index]
+    row = cursor.fetchone()
+    if row is None:
+        raise lease.lost(contract.type, epoch)
+    return int(row[0])
 
 
-def _advance(connection: Connection, contract: Contract, generation: str, one: OffsetRange) -> None:
+def advance(connection: Connection, contract: Contract, generation: str, one: OffsetRange) -> None:
+    """Move one partition's offset, in this connection's transaction; raises as commit does."""
     cursor = connection.cursor()
     key = [contract.type, generation, one.partition]
     cursor.execute(
@@ -99,14 +109,15 @@ def _refuse(contract: Contract, one: OffsetRange, committed: int | None) -> None
     )
 
 
-def _index(
+def index(
     connection: Connection, contract: Contract, generation: str, one: OffsetRange, sequence: int
 ) -> None:
+    """Note in the time index when these records arrived, in this connection's transaction."""
     connection.cursor().execute(
         "INSERT INTO control.stream_batch (type, generation, kafka_partition, from_offset,"
-        " to_offset, arrival_min, arrival_max, contract_version, stored, quarantined, sequence)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        " to_offset, arrival_min, arrival_max, contract_version, stored, quarantined, skipped,"
+        " sequence) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [contract.type, generation, one.partition, one.from_offset, one.to_offset,
          one.arrival_min, one.arrival_max, contract.version, one.stored, one.quarantined,
-         sequence],
+         one.skipped, sequence],
     )  # fmt: skip

@@ -1,7 +1,8 @@
-"""The stream's progress, as PostgreSQL has it: offsets, watermarks, heartbeat."""
+"""The stream's progress, as PostgreSQL has it: offsets, watermarks, heartbeat, refusal."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,35 +11,57 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import ProgressError, StoreError
+from watershed.stores import lease
 from watershed.stores.topics import TopicState
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One partition: records in ``[begin, next)`` are stored; complete before ``watermark``."""
+    """One partition: records in ``[begin, next)`` are stored; complete before ``watermark``.
+
+    Records before ``untimed_until`` with a Kafka time after ``untimed_at`` arrive at that time:
+    an operator said that the broker's clock was wrong.
+    """
 
     begin: int
     next: int
     watermark: datetime | None
     stored: int
     quarantined: int
+    skipped: int = 0
+    indexed_from: int = 0
+    untimed_until: int | None = None
+    untimed_at: datetime | None = None
+
+
+COLUMNS = (
+    "begin_offset, next_offset, watermark, stored, quarantined, skipped, indexed_from,"
+    " untimed_until, untimed_at"
+)
 
 
 def register(connection: Connection, contract: Contract) -> None:
-    """Make a contract's row, or note its new version."""
+    """Make a contract's row if there is none."""
     connection.cursor().execute(
         "INSERT INTO control.stream (type, contract_version) VALUES (%s, %s)"
-        " ON CONFLICT (type) DO UPDATE SET contract_version = excluded.contract_version",
+        " ON CONFLICT (type) DO NOTHING",
         [contract.type, contract.version],
     )
 
 
-def beat(connection: Connection, event_type: str) -> None:
-    """Say that the contract's query lives."""
+def refuse(connection: Connection, event_type: str, why: str | None) -> None:
+    """Say that the contract's query lives but does not go on, and why; None: it does. Commits."""
     connection.cursor().execute(
-        "UPDATE control.stream SET heartbeat_at = clock_timestamp() WHERE type = %s", [event_type]
+        "UPDATE control.stream SET heartbeat_at = clock_timestamp(), refusal = %s WHERE type = %s",
+        [why, event_type],
     )
     connection.commit()
+
+
+def refusal(connection: Connection, event_type: str) -> str | None:
+    """Why the contract's stream does not go on; None when it does."""
+    found: str | None = _stream_column(connection, event_type, "refusal")
+    return found
 
 
 def heartbeats(connection: Connection) -> dict[str, datetime]:
@@ -50,20 +73,30 @@ def heartbeats(connection: Connection) -> dict[str, datetime]:
 
 def sequence(connection: Connection, event_type: str) -> int:
     """The number of the contract's last commit, 0 before the first."""
+    return int(_stream_column(connection, event_type, "sequence"))
+
+
+def next_sequence(connection: Connection, event_type: str) -> int:
+    """Take the number of a commit that is not the stream's; keeps the stream from committing
+    until this connection's transaction ends."""
     cursor = connection.cursor()
-    cursor.execute("SELECT sequence FROM control.stream WHERE type = %s", [event_type])
-    return int(_only(cursor.fetchone(), event_type))
+    cursor.execute(
+        "UPDATE control.stream SET sequence = sequence + 1 WHERE type = %s RETURNING sequence",
+        [event_type],
+    )
+    return int(cursor.fetchone()[0])  # type: ignore[index]
 
 
 def generation(connection: Connection, event_type: str) -> str | None:
     """The topic id whose offsets are committed, None before the first start."""
-    cursor = connection.cursor()
-    cursor.execute("SELECT generation FROM control.stream WHERE type = %s", [event_type])
-    found: str | None = _only(cursor.fetchone(), event_type)
+    found: str | None = _stream_column(connection, event_type, "generation")
     return found
 
 
-def _only(row: tuple[Any, ...] | None, event_type: str) -> Any:
+def _stream_column(connection: Connection, event_type: str, column: str) -> Any:
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT {column} FROM control.stream WHERE type = %s", [event_type])
+    row = cursor.fetchone()
     if row is None:
         raise StoreError(f"no tables for {event_type} yet", "./ws up makes them from its contract")
     return row[0]
@@ -71,37 +104,92 @@ def _only(row: tuple[Any, ...] | None, event_type: str) -> Any:
 
 def progress(connection: Connection, event_type: str, generation: str) -> dict[int, Progress]:
     """Progress per Kafka partition, in this connection's transaction."""
+    everything = all_progress(connection, event_type)
+    return {partition: one for (of, partition), one in everything.items() if of == generation}
+
+
+def all_progress(connection: Connection, event_type: str) -> dict[tuple[str, int], Progress]:
+    """Progress per generation and Kafka partition: a re-created topic starts a generation."""
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT kafka_partition, begin_offset, next_offset, watermark, stored, quarantined"
-        " FROM control.stream_offset"
-        " WHERE type = %s AND generation = %s ORDER BY kafka_partition",
-        [event_type, generation],
+        f"SELECT generation, kafka_partition, {COLUMNS} FROM control.stream_offset"
+        " WHERE type = %s ORDER BY generation, kafka_partition",
+        [event_type],
     )
-    return {partition: Progress(*rest) for partition, *rest in cursor.fetchall()}
+    return {(of, partition): Progress(*rest) for of, partition, *rest in cursor.fetchall()}
+
+
+def watermark(progress: Mapping[int, Progress]) -> datetime | None:
+    """The contract's watermark: every partition is complete before it; None if one has none."""
+    found = [one.watermark for one in progress.values()]
+    known = [time for time in found if time is not None]
+    return min(known) if known and len(known) == len(found) else None
 
 
 def resume(connection: Connection, contract: Contract, topic: TopicState) -> dict[int, Progress]:
     """Where to read on, per partition of the topic; commits.
 
-    A partition not seen before begins where Kafka has it now. Raises ProgressError where reading
-    on would skip records, or where the topic is not the one that was committed.
+    A partition not seen before begins where Kafka has it now, and inherits the contract's
+    watermark: what is in it arrives after what was promised to be complete. Raises ProgressError
+    where reading on would skip records, or where the topic is not the one that was committed.
     """
     _adopt(connection, contract, topic)
-    cursor = connection.cursor()
-    for partition, begin in topic.begin.items():
-        cursor.execute(
-            "INSERT INTO control.stream_offset"
-            " (type, generation, kafka_partition, begin_offset, next_offset, indexed_from)"
-            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            [contract.type, topic.generation, partition, begin, begin, begin],
-        )
+    known = progress(connection, contract.type, topic.generation)
+    for partition in topic.begin.keys() - known.keys():
+        begin = topic.begin[partition]
+        add_partition(connection, contract, topic.generation, partition, begin, watermark(known))
     connection.commit()
     found = progress(connection, contract.type, topic.generation)
     connection.rollback()
     for partition, state in found.items():
-        _check(topic, partition, state)
+        _check(contract, topic, partition, state)
     return found
+
+
+def add_partition(
+    connection: Connection,
+    contract: Contract,
+    generation: str,
+    partition: int,
+    begin: int,
+    inherited: datetime | None,
+) -> None:
+    """Begin a Kafka partition at ``begin``, in this connection's transaction."""
+    connection.cursor().execute(
+        "INSERT INTO control.stream_offset (type, generation, kafka_partition, begin_offset,"
+        " next_offset, indexed_from, watermark) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        [contract.type, generation, partition, begin, begin, begin, inherited],
+    )
+
+
+def advance_idle(
+    connection: Connection,
+    event_type: str,
+    generation: str,
+    epoch: int,
+    ends: Mapping[int, int],
+    until: datetime,
+) -> None:
+    """Move the watermark of partitions that end where they are committed to ``until``; commits.
+
+    ``ends`` were read from Kafka after its clock showed ``until`` plus a margin. Only between two
+    batches, or rows in flight would be stamped behind it. Raises OvertakenError.
+    """
+    with connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT FROM control.stream WHERE type = %s AND epoch = %s FOR UPDATE",
+            [event_type, epoch],
+        )
+        if cursor.fetchone() is None:
+            raise lease.lost(event_type, epoch)
+        for partition, end in ends.items():
+            cursor.execute(
+                "UPDATE control.stream_offset SET watermark = %s WHERE type = %s"
+                " AND generation = %s AND kafka_partition = %s AND next_offset = %s"
+                " AND (watermark IS NULL OR watermark < %s)",
+                [until, event_type, generation, partition, end, until],
+            )
 
 
 def _adopt(connection: Connection, contract: Contract, topic: TopicState) -> None:
@@ -112,22 +200,34 @@ def _adopt(connection: Connection, contract: Contract, topic: TopicState) -> Non
     known = generation(connection, contract.type)
     if known != topic.generation:
         connection.rollback()
-        raise ProgressError(
-            f"topic {topic.name} was re-created: its id is {topic.generation}, not {known}",
-            "name another topic in the contract, or keep the old topic's data by restoring it",
-        )
+        raise recreated(contract, topic, known)
 
 
-def _check(topic: TopicState, partition: int, state: Progress) -> None:
+def recreated(contract: Contract, topic: TopicState, known: str | None) -> ProgressError:
+    """The topic has another id than the one whose offsets are committed."""
+    ends = ", ".join(f"{p}: [{topic.begin[p]}, {topic.end[p]})" for p in sorted(topic.end))
+    return ProgressError(
+        f"topic {topic.name} was re-created: its id is {topic.generation}, not {known}; it has"
+        f" the records {ends}",
+        f"./ws repair topic {contract.type} goes on with it from its beginning; what was stored"
+        " of the old one stays",
+    )
+
+
+def _check(contract: Contract, topic: TopicState, partition: int, state: Progress) -> None:
     begin, end = topic.begin[partition], topic.end[partition]
     if state.next < begin:
         raise ProgressError(
-            f"{topic.name}/{partition}: records [{state.next}, {begin}) expired before they were"
-            " stored",
-            "raise the contract's topic.retention_hours; those records are gone from Kafka",
+            f"{topic.name}/{partition}: records [{state.next}, {begin}) expired in Kafka before"
+            " they were committed",
+            f"./ws rebuild flow {contract.type} takes them from the raw store, where PostgreSQL"
+            f" was restored from an older copy; ./ws repair expired {contract.type} gives up what"
+            " is nowhere",
         )
     if state.next > end:
         raise ProgressError(
-            f"{topic.name}/{partition}: committed up to {state.next}, but Kafka ends at {end}",
-            "Kafka was restored from an older copy: restore PostgreSQL from the same moment",
+            f"{topic.name}/{partition}: committed up to {state.next}, but Kafka ends at {end}:"
+            " it was restored from an older copy",
+            "delete the topic, let ./ws up make it again (new records would take the place of"
+            f" stored ones in it), then ./ws repair topic {contract.type}",
         )

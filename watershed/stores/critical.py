@@ -6,7 +6,7 @@ newest event time counts, then the first arrival. The cache keeps by the same ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,6 +14,9 @@ from cassandra.cluster import Session
 
 from watershed.contracts.model import Contract
 from watershed.stores.table import Table
+
+Committed = Mapping[tuple[str, int], int]
+"""The next offset per generation and Kafka partition: later rows are not committed yet."""
 
 
 class CriticalEvent(NamedTuple):
@@ -33,12 +36,13 @@ def tables(contract: Contract) -> tuple[Table, Table]:
         "bucket": "timestamp",
         "event_time": "timestamp",
         "event_id": "text",
+        "generation": "text",
         "kafka_partition": "int",
         "kafka_offset": "bigint",
         "event": "text",
     }
-    key = "((entity, bucket), event_time, event_id, kafka_partition, kafka_offset)"
-    order = "event_time DESC, event_id DESC, kafka_partition ASC, kafka_offset ASC"
+    key = "((entity, bucket), event_time, event_id, generation, kafka_partition, kafka_offset)"
+    order = "event_time DESC, event_id DESC, generation ASC, kafka_partition ASC, kafka_offset ASC"
     buckets = {"entity": "text", "bucket": "timestamp"}
     return (
         Table(f"critical_{contract.type}", events, key, days, order),
@@ -64,12 +68,9 @@ def entities(session: Session, keyspace: str, contract: Contract) -> list[str]:
 
 
 def newest(
-    session: Session, keyspace: str, contract: Contract, entity: str, committed: dict[int, int]
+    session: Session, keyspace: str, contract: Contract, entity: str, committed: Committed
 ) -> list[CriticalEvent]:
-    """The events that the cache should hold for an entity, newest first.
-
-    ``committed`` has the next offset per Kafka partition: later rows are not committed yet.
-    """
+    """The events that the cache should hold for an entity, newest first."""
     found: dict[str, CriticalEvent] = {}
     for event in _newest_first(session, keyspace, contract, entity, committed):
         found.setdefault(event.event_id, event)
@@ -79,12 +80,12 @@ def newest(
 
 
 def _newest_first(
-    session: Session, keyspace: str, contract: Contract, entity: str, committed: dict[int, int]
+    session: Session, keyspace: str, contract: Contract, entity: str, committed: Committed
 ) -> Iterator[CriticalEvent]:
     table = f"{keyspace}.critical_{contract.type}"
     buckets = session.execute(f"SELECT bucket FROM {table}_bucket WHERE entity = %s", [entity])
     query = f"SELECT * FROM {table} WHERE entity = %s AND bucket = %s"
     for (bucket,) in buckets:
         for row in session.execute(query, [entity, bucket]):
-            if row.kafka_offset < committed.get(row.kafka_partition, 0):
+            if row.kafka_offset < committed.get((row.generation, row.kafka_partition), 0):
                 yield CriticalEvent(entity, row.event_time, row.event_id, row.event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
@@ -89,13 +90,47 @@ def _ensure(connection: Connection, table: str, key: dict[str, str], rest: dict[
 
 def add(connection: Connection, contract: Contract, sums: list[Sum]) -> list[Position]:
     """Add a batch's sums to flow and position, uncommitted; the positions that changed."""
-    flow_key = [contract.flow.window_column, *contract.flow.group_by]
-    flow_rows = [(s.window, *s.groups, s.value, s.events) for s in sums]
-    _upsert(connection, contract, flow_table(contract), flow_key, flow_rows)
+    _add_flow(connection, contract, sums)
+    return _add_positions(connection, contract, sums)
+
+
+def _add_flow(connection: Connection, contract: Contract, sums: list[Sum]) -> None:
+    key = [contract.flow.window_column, *contract.flow.group_by]
+    rows = [(s.window, *s.groups, s.value, s.events) for s in sums]
+    _upsert(connection, contract, flow_table(contract), key, rows)
+
+
+def _add_positions(connection: Connection, contract: Contract, sums: list[Sum]) -> list[Position]:
     rows = [(*p.groups, p.value, p.events) for p in _by_position(contract, sums)]
     key = list(contract.position.group_by)
     changed = _upsert(connection, contract, position_table(contract), key, rows)
     return [Position(tuple(row[:-2]), *row[-2:]) for row in changed]
+
+
+def replace(connection: Connection, contract: Contract, first: datetime, sums: list[Sum]) -> None:
+    """Put ``sums`` in place of the flow's windows from ``first`` on, uncommitted.
+
+    The positions change by the difference: what older windows brought to them stays.
+    """
+    cursor = connection.cursor()
+    old = [
+        one._replace(value=-one.value, events=-one.events)
+        for one in stored(connection, contract, first)
+    ]
+    cursor.execute(
+        sql.SQL("DELETE FROM {} WHERE {} >= %s").format(
+            sql.Identifier("speed", flow_table(contract)),
+            sql.Identifier(contract.flow.window_column),
+        ),
+        [first],
+    )
+    _add_flow(connection, contract, sums)
+    _add_positions(connection, contract, [*old, *sums])
+    cursor.execute(
+        sql.SQL("DELETE FROM {} WHERE {} = 0").format(
+            sql.Identifier("speed", position_table(contract)), sql.Identifier(COUNT)
+        )
+    )
 
 
 def positions(connection: Connection, contract: Contract) -> list[Position]:
@@ -107,12 +142,17 @@ def positions(connection: Connection, contract: Contract) -> list[Position]:
     return [Position(tuple(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 
-def sums(connection: Connection, contract: Contract) -> list[Sum]:
-    """The whole flow, in this connection's transaction."""
+def stored(connection: Connection, contract: Contract, first: datetime) -> list[Sum]:
+    """The flow's windows from ``first`` on, in this connection's transaction."""
     cursor = connection.cursor()
-    names = [contract.flow.window_column, *contract.flow.group_by, contract.measure[0], COUNT]
-    table = sql.Identifier("speed", flow_table(contract))
-    cursor.execute(sql.SQL("SELECT {} FROM {}").format(_names(names), table))
+    window = contract.flow.window_column
+    names = [window, *contract.flow.group_by, contract.measure[0], COUNT]
+    cursor.execute(
+        sql.SQL("SELECT {} FROM {} WHERE {} >= %s").format(
+            _names(names), sql.Identifier("speed", flow_table(contract)), sql.Identifier(window)
+        ),
+        [first],
+    )
     return [Sum(row[0], tuple(row[1:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 

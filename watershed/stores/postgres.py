@@ -16,7 +16,7 @@ from psycopg2.extensions import encrypt_password
 
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import control, flow
+from watershed.stores import control, flow, versions
 
 CONNECT_TIMEOUT_S = 5
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -71,6 +71,7 @@ def ensure_tables(settings: Settings, contracts: Iterable[Contract]) -> None:
     with connect(settings) as connection:
         _migrate(settings)
         for contract in contracts:
+            versions.check(connection, contract)
             flow.ensure_tables(connection, contract)
             control.register(connection, contract)
         connection.commit()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
 
 from watershed.contracts.model import Contract
@@ -16,6 +16,7 @@ from watershed.settings import Settings
 
 HOUR_MS = 3_600_000
 READ_TIMEOUT_MS = 5_000
+CLOCK_TOPIC = "watershed.clock"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def ensure_topics(settings: Settings, contracts: Iterable[Contract]) -> None:
     """Make the topics that are missing; refuse one with another number of partitions."""
     with admin(settings) as client:
         known = {topic["name"]: topic for topic in client.describe_topics()}
+        if CLOCK_TOPIC not in known:
+            client.create_topics([_clock()], wait_for_metadata=True)
         for contract in contracts:
             topic = contract.topic
             if topic.name not in known:
@@ -62,19 +65,66 @@ def _new(contract: Contract) -> NewTopic:
     )
 
 
+def _clock() -> NewTopic:
+    """The topic of probes, whose timestamps tell the broker's time."""
+    config = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(HOUR_MS)}
+    return NewTopic(CLOCK_TOPIC, num_partitions=1, replication_factor=-1, topic_configs=config)
+
+
 def topic_state(settings: Settings, name: str) -> TopicState:
     """Where a topic begins and ends now."""
     with admin(settings) as client:
-        described = client.describe_topics([name])[0]
-        if not described["partitions"]:
-            raise StoreError(f"Kafka has no topic {name}", "./ws up makes it from its contract")
-        partitions = sorted(p["partition_index"] for p in described["partitions"])
-        return TopicState(
-            name,
-            str(described["topic_id"]),
-            _offsets(client, name, partitions, OffsetSpec.EARLIEST),
-            _offsets(client, name, partitions, OffsetSpec.LATEST),
+        return read_topic(client, name)
+
+
+def read_topic(client: KafkaAdminClient, name: str) -> TopicState:
+    """Where a topic begins and ends now. Raises StoreError where there is none, KafkaError."""
+    described = client.describe_topics([name])[0]
+    if not described["partitions"]:
+        raise StoreError(f"Kafka has no topic {name}", "./ws up makes it from its contract")
+    partitions = sorted(p["partition_index"] for p in described["partitions"])
+    return TopicState(
+        name,
+        str(described["topic_id"]),
+        _offsets(client, name, partitions, OffsetSpec.EARLIEST),
+        _offsets(client, name, partitions, OffsetSpec.LATEST),
+    )
+
+
+class Broker:
+    """A topic's broker, asked again and again by one thread at a time.
+
+    The clients stay open: making one takes longer than a question does.
+    """
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        """Connect. Raises KafkaError."""
+        servers = settings.kafka_brokers.split(",")
+        self._topic = topic
+        self._admin = KafkaAdminClient(
+            bootstrap_servers=servers, request_timeout_ms=READ_TIMEOUT_MS
         )
+        self._producer = KafkaProducer(
+            bootstrap_servers=servers, acks="all", max_block_ms=READ_TIMEOUT_MS
+        )
+
+    def close(self) -> None:
+        """Leave; a broker that is away is not waited for."""
+        self._producer.close(timeout=0)
+        self._admin.close()
+
+    def generation(self) -> str:
+        """The topic's id now; it never comes back after a re-creation."""
+        return str(self._admin.describe_topics([self._topic])[0]["topic_id"])
+
+    def topic(self) -> TopicState:
+        """Where the topic begins and ends now."""
+        return read_topic(self._admin, self._topic)
+
+    def now(self) -> datetime:
+        """The broker's time, by the timestamp that it gives a record. Raises KafkaError."""
+        done = self._producer.send(CLOCK_TOPIC, b"").get(timeout=READ_TIMEOUT_MS / 1000)
+        return datetime.fromtimestamp(done.timestamp / 1000, UTC)
 
 
 def end_offsets(settings: Settings, name: str) -> dict[int, int]:

@@ -24,7 +24,7 @@ def cassandra(home: Home) -> Service:
     def after() -> None:
         settings = home.settings()
         ensure_roles(settings, admin_password=settings.secret("cassandra_admin_password"))
-        ensure_tables(settings, load_contracts(settings.schemas_dir).values())
+        ensure_tables(settings, load_contracts(settings.schemas_dir, settings.topics).values())
 
     return Service(
         "cassandra",

@@ -44,7 +44,7 @@ def kafka(home: Home) -> Service:
 
     def after() -> None:
         settings = home.settings()
-        ensure_topics(settings, load_contracts(settings.schemas_dir).values())
+        ensure_topics(settings, load_contracts(settings.schemas_dir, settings.topics).values())
 
     return Service(
         "kafka", (*java, "kafka.Kafka", str(config)), ready, prepare=prepare, after=after

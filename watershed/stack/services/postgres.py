@@ -46,7 +46,7 @@ def postgres(home: Home) -> Service:
     def after() -> None:
         settings = home.settings()
         ensure_database(settings, ADMIN, settings.secret("postgres_admin_password"))
-        ensure_tables(settings, load_contracts(settings.schemas_dir).values())
+        ensure_tables(settings, load_contracts(settings.schemas_dir, settings.topics).values())
 
     return Service(
         "postgres",

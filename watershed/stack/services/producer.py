@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import sys
 
+from watershed.contracts.load import load_contracts
 from watershed.stack.home import ROOT, Home
 from watershed.stack.service import Service
 from watershed.stores.topics import end_offsets
-
-TOPIC = "transaction"
 
 
 def producer(home: Home, rate: int) -> Service:
     """``producers/transactions.py``; ready once its first event is in Kafka."""
     before: list[int] = []
+    settings = home.settings()
+    contracts = load_contracts(settings.schemas_dir, settings.topics)
+    topic = contracts["transaction"].topic.name
 
     def ready() -> bool:
-        before.append(sum(end_offsets(home.settings(), TOPIC).values()))
+        before.append(sum(end_offsets(settings, topic).values()))
         return before[-1] > before[0]
 
     return Service(
         "producer",
-        (sys.executable, str(ROOT / "producers" / "transactions.py"), "--rate", str(rate)),
+        (sys.executable, str(ROOT / "producers" / "transactions.py"), "--topic", topic,
+         "--rate", str(rate)),
         ready,
         needs=("kafka",),
         prepare=before.clear,
-    )
+    )  # fmt: skip

@@ -24,7 +24,7 @@ def stream(home: Home) -> Service:
         settings = home.settings()
         with connect(settings) as connection:
             beats = heartbeats(connection)
-        types = load_contracts(settings.schemas_dir)
+        types = load_contracts(settings.schemas_dir, settings.topics)
         return all(name in beats and beats[name].timestamp() > started[0] for name in types)
 
     return Service(

@@ -1,0 +1,110 @@
+"""``repair`` and ``rebuild``: what an operator decides, and views made again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from rich.prompt import Confirm
+
+from watershed import rebuilding, repairing
+from watershed.cli.shared import HOME, AsJson, HomePath, err, out, say
+from watershed.contracts.load import load_contracts
+from watershed.contracts.model import Contract
+from watershed.errors import SettingsError
+from watershed.repairing import Repair
+from watershed.settings import Settings
+from watershed.stack.home import Home
+
+EventType = Annotated[str, typer.Argument(metavar="TYPE", help="An event type: transaction.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Plan = Callable[[Settings, Contract], Repair]
+Apply = Callable[[Settings, Contract, Repair], None]
+
+repair = typer.Typer(
+    no_args_is_help=True,
+    help="Decide what the stream must not decide: how to go on when it refuses to."
+    " ./ws status shows the refusal and names the command.",
+)
+rebuild = typer.Typer(no_args_is_help=True, help="Make a view again from the raw events.")
+
+
+@repair.command()
+def expired(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> None:
+    """Give up records that Kafka dropped before they were stored. They are lost."""
+    _decide(home, event_type, repairing.expired, repairing.give_up, yes)
+
+
+@repair.command()
+def topic(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> None:
+    """Go on with a topic that was deleted and made again, from its beginning."""
+    _decide(home, event_type, repairing.new_topic, repairing.adopt_topic, yes)
+
+
+@repair.command()
+def clock(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> None:
+    """Let records that Kafka stamped with a time in the future arrive now.
+
+    Correct the clock first: records that come after this are judged anew.
+    """
+    _decide(home, event_type, repairing.wrong_clock, repairing.ignore_clock, yes)
+
+
+@rebuild.command()
+def flow(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) -> None:
+    """Make the two-second sums and the positions again from the raw store.
+
+    The stream may run. After PostgreSQL was restored from an older copy, this also takes over
+    from the raw store what Kafka no longer has.
+    """
+    settings, contract = _of(home, event_type)
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(event_type, total=None)
+        found = rebuilding.rebuild_flow(
+            settings,
+            contract,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=2, default=str))
+        return
+    for partition, (begin, end) in found.taken.items():
+        out.print(f"partition {partition}: [{begin}, {end}) taken from the raw store")
+    begin_text = f"from {found.since:%Y-%m-%d %H:%M} on" if found.since else "from the first event"
+    out.print(f"{found.sums:,} sums of {event_type} made again, {begin_text}")
+
+
+@rebuild.command()
+def cache(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) -> None:
+    """Empty the cache and make it again from Cassandra and PostgreSQL."""
+    sequence = rebuilding.rebuild_cache(*_of(home, event_type))
+    if as_json:
+        print(json.dumps({"sequence": sequence}))
+    else:
+        out.print(f"cache of {event_type} made again, as of commit {sequence:,}")
+
+
+def _decide(home: HomePath, event_type: str, plan: Plan, apply: Apply, yes: bool) -> None:
+    settings, contract = _of(home, event_type)
+    found = plan(settings, contract)
+    ranges = "\n".join(
+        f"  partition {partition}: [{begin}, {end}), {end - begin:,} records"
+        for partition, (begin, end) in found.ranges.items()
+    )
+    say(f"./ws {found.command} {found.does}\n{ranges}")
+    if not yes and not Confirm.ask("Do it?", console=err):
+        raise typer.Abort
+    apply(settings, contract, found)
+    say("done, and noted in control.operator_log; the stream goes on within seconds")
+
+
+def _of(home: HomePath, event_type: str) -> tuple[Settings, Contract]:
+    settings = Home.open(home).settings()
+    contracts = load_contracts(settings.schemas_dir, settings.topics)
+    if event_type not in contracts:
+        raise SettingsError(f"no event type {event_type}", f"there are: {', '.join(contracts)}")
+    return settings, contracts[event_type]

@@ -1,0 +1,187 @@
+"""What an operator decides when the stream refuses to go on; each decision is logged.
+
+Nothing here touches a stored event. The stream looks again every few seconds, and goes on by
+itself once its refusal no longer holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cassandra.cluster import Session
+from psycopg2.extensions import connection as Connection
+
+from watershed.committed import Place
+from watershed.contracts.model import Contract
+from watershed.errors import ProgressError, StoreError
+from watershed.settings import Settings
+from watershed.stores import cassandra, commit, control, postgres, quarantine, raw, topics
+from watershed.stores.commit import OffsetRange
+from watershed.stores.control import Progress
+from watershed.stores.operations import log_operation
+from watershed.stores.topics import TopicState
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What a repair will do, and has done once it is applied: ranges by Kafka partition."""
+
+    command: str
+    does: str
+    ranges: dict[int, tuple[int, int]]
+
+    @property
+    def records(self) -> int:
+        """How many records the ranges have."""
+        return sum(end - begin for begin, end in self.ranges.values())
+
+
+def expired(settings: Settings, contract: Contract) -> Repair:
+    """Give up the records that Kafka no longer has and the raw store never got: what it would do.
+
+    Raises StoreError when there is nothing to give up, ProgressError when the raw store has them.
+    """
+    topic = topics.topic_state(settings, contract.topic.name)
+    with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
+        found = control.progress(connection, contract.type, topic.generation)
+        ranges = {
+            partition: (state.next, _first_stored(settings, session, contract, topic, at))
+            for partition, state in found.items()
+            if (at := (partition, state.next, topic.begin[partition]))[1] < at[2]
+        }
+    if not ranges:
+        raise _nothing(contract, "no record has expired before it was committed")
+    return Repair(f"repair expired {contract.type}", "gives up", ranges)
+
+
+def _first_stored(
+    settings: Settings,
+    session: Session,
+    contract: Contract,
+    topic: TopicState,
+    at: tuple[int, int, int],
+) -> int:
+    """The first offset from ``at`` on that a store has: the range given up ends there."""
+    partition, begin, end = at
+    place = topic.generation, partition, range(begin, end)
+    keyspace = settings.cassandra_keyspace
+    for table in (raw.table(contract).name, quarantine.table().name):
+        rows = raw.rows(session, f"{keyspace}.{table}", ("kafka_offset",), *place)
+        end = min(end, next((row.kafka_offset for row in rows), end))
+    if end == begin:
+        raise ProgressError(
+            f"{topic.name}/{partition}: the raw store has the records from {begin} on",
+            f"./ws rebuild flow {contract.type} takes them from there; nothing need be given up",
+        )
+    return end
+
+
+def give_up(settings: Settings, contract: Contract, repair: Repair) -> None:
+    """Move the committed offsets over what :func:`expired` found, and log who did it."""
+    generation = topics.topic_state(settings, contract.topic.name).generation
+    with postgres.connect(settings) as connection, connection:
+        sequence = control.next_sequence(connection, contract.type)
+        found = control.progress(connection, contract.type, generation)
+        for partition, (begin, end) in repair.ranges.items():
+            _skip(connection, contract, (generation, partition), begin, end)
+            at = found[partition].watermark or datetime.now(UTC)
+            skipped = OffsetRange(partition, begin, end, at, at, 0, 0, end - begin)
+            commit.index(connection, contract, generation, skipped, sequence)
+        _log(connection, contract, repair, generation)
+
+
+def _skip(connection: Connection, contract: Contract, place: Place, begin: int, end: int) -> None:
+    cursor = connection.cursor()
+    cursor.execute(
+        "UPDATE control.stream_offset SET next_offset = %s, skipped = skipped + %s"
+        " WHERE type = %s AND generation = %s AND kafka_partition = %s AND next_offset = %s",
+        [end, end - begin, contract.type, *place, begin],
+    )
+    if cursor.rowcount != 1:
+        raise ProgressError(
+            f"{contract.topic.name}/{place[1]} has gone on meanwhile: nothing was given up",
+            f"look at ./ws status; ./ws repair expired {contract.type} if it refuses again",
+        )
+
+
+def new_topic(settings: Settings, contract: Contract) -> Repair:
+    """Go on with a re-created topic from its beginning: what it would do.
+
+    Raises StoreError when the topic is the one that is committed.
+    """
+    topic = topics.topic_state(settings, contract.topic.name)
+    with postgres.connect(settings) as connection:
+        if control.generation(connection, contract.type) in (None, topic.generation):
+            raise _nothing(contract, f"topic {topic.name} is the one whose offsets are committed")
+    ranges = {p: (topic.begin[p], topic.end[p]) for p in topic.begin}
+    return Repair(f"repair topic {contract.type}", "reads", ranges)
+
+
+def adopt_topic(settings: Settings, contract: Contract, repair: Repair) -> None:
+    """Start the generation of the topic as it is now, behind the old one's watermark."""
+    topic = topics.topic_state(settings, contract.topic.name)
+    with postgres.connect(settings) as connection, connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT generation FROM control.stream WHERE type = %s FOR UPDATE", [contract.type]
+        )
+        old = control.progress(connection, contract.type, cursor.fetchone()[0])  # type: ignore[index]
+        _begin(connection, contract, topic, old)
+        cursor.execute(
+            "UPDATE control.stream SET generation = %s WHERE type = %s",
+            [topic.generation, contract.type],
+        )
+        _log(connection, contract, repair, topic.generation)
+
+
+def _begin(
+    connection: Connection, contract: Contract, topic: TopicState, old: Mapping[int, Progress]
+) -> None:
+    """A topic that comes back, as from a backup, goes on where it was left."""
+    known = control.progress(connection, contract.type, topic.generation)
+    watermark = control.watermark(old)
+    for partition in topic.begin.keys() - known.keys():
+        begin = topic.begin[partition]
+        control.add_partition(connection, contract, topic.generation, partition, begin, watermark)
+    if known and watermark:
+        connection.cursor().execute(
+            "UPDATE control.stream_offset SET watermark = greatest(watermark, %s)"
+            " WHERE type = %s AND generation = %s",
+            [watermark, contract.type, topic.generation],
+        )
+
+
+def wrong_clock(settings: Settings, contract: Contract) -> Repair:
+    """Let records that came with a Kafka time from the future arrive now: what it would do."""
+    topic = topics.topic_state(settings, contract.topic.name)
+    with postgres.connect(settings) as connection:
+        found = control.progress(connection, contract.type, topic.generation)
+    ranges = {p: (s.next, topic.end[p]) for p, s in found.items() if s.next < topic.end[p]}
+    if not ranges:
+        raise _nothing(contract, "every record in Kafka is committed")
+    return Repair(f"repair clock {contract.type}", "gives the present as latest arrival to", ranges)
+
+
+def ignore_clock(settings: Settings, contract: Contract, repair: Repair) -> None:
+    """Note up to which offset, and what time, Kafka's times are not believed."""
+    generation = topics.topic_state(settings, contract.topic.name).generation
+    with postgres.connect(settings) as connection, connection:
+        for partition, (_, end) in repair.ranges.items():
+            connection.cursor().execute(
+                "UPDATE control.stream_offset SET untimed_until = %s,"
+                " untimed_at = greatest(watermark, now())"
+                " WHERE type = %s AND generation = %s AND kafka_partition = %s",
+                [end, contract.type, generation, partition],
+            )
+        _log(connection, contract, repair, generation)
+
+
+def _log(connection: Connection, contract: Contract, repair: Repair, generation: str) -> None:
+    detail = {"generation": generation, "ranges": repair.ranges, "records": repair.records}
+    log_operation(connection, f"./ws {repair.command}", contract.type, detail)
+
+
+def _nothing(contract: Contract, why: str) -> StoreError:
+    return StoreError(f"nothing to repair for {contract.type}: {why}", "./ws status tells more")

@@ -1,0 +1,131 @@
+"""The versions of a contract that events came in under: ``control.contract``.
+
+A version means one contract for ever. A new one must be able to read what older ones stored: it
+may add fields that may be absent, and change rules; it takes effect when a stream starts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from psycopg2.extensions import connection as Connection
+
+from watershed.contracts.model import Contract
+from watershed.errors import ContractError
+from watershed.stores.control import Progress
+
+
+def check(connection: Connection, contract: Contract) -> None:
+    """Raise ContractError if this contract may not follow those that are stored already.
+
+    Reads in this connection's transaction.
+    """
+    found = _newest(connection, contract.type)
+    if found is None:
+        return
+    version, stored = found
+    name = f"contract {contract.type}"
+    if contract.version < version:
+        raise ContractError(
+            f"{name} has version {contract.version}; events came in under version {version}",
+            f"deploy version {version} again, or raise the version above it",
+        )
+    if contract.version == version and stored != definition(contract):
+        keys = ", ".join(changed(stored, definition(contract)))
+        raise ContractError(
+            f"{name} was changed ({keys}) and is still version {version}",
+            f"raise its version to {version + 1}, or undo the change; then restart the stream",
+        )
+    if faults := list(unreadable(stored, contract)):
+        raise ContractError(
+            f"{name}, version {contract.version}: {'; '.join(faults)}: what is stored could not be"
+            " read",
+            "undo that and declare a new field, not required or nullable, or a new type",
+        )
+
+
+def take(connection: Connection, contract: Contract, at: Mapping[int, Progress]) -> None:
+    """Note that the contract's version is in effect from these committed offsets on; commits.
+
+    Raises ContractError as :func:`check` does.
+    """
+    with connection:
+        check(connection, contract)
+        cursor = connection.cursor()
+        since = json.dumps({partition: state.next for partition, state in at.items()})
+        cursor.execute(
+            "INSERT INTO control.contract (type, version, definition, since)"
+            " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            [contract.type, contract.version, json.dumps(definition(contract)), since],
+        )
+        cursor.execute(
+            "UPDATE control.stream SET contract_version = %s WHERE type = %s",
+            [contract.version, contract.type],
+        )
+
+
+def definition(contract: Contract) -> dict[str, Any]:
+    """What a contract says, without the texts for people and without defaults."""
+    said = contract.model_dump(mode="json", exclude_defaults=True, exclude={"version"})
+    return {
+        key: {name: _undescribed(field) for name, field in value.items()} if key == "fields"
+        else value
+        for key, value in said.items()
+        if key != "description"
+    }  # fmt: skip
+
+
+def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The keys, one level deep, whose values differ."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            parts = before.keys() | after.keys()
+            found += [f"{key}.{p}" for p in sorted(parts) if before.get(p) != after.get(p)]
+        elif before != after:
+            found.append(key)
+    return found
+
+
+def unreadable(stored: Mapping[str, Any], contract: Contract) -> Iterator[str]:
+    """Why rows of a stored definition could not be read under this contract."""
+    for key in ("event_id", "event_time", "entity"):
+        if stored[key] != getattr(contract, key):
+            yield f"`{key}` is another field"
+    for name, old in stored["fields"].items():
+        if name not in contract.fields:
+            yield f"field `{name}` is gone"
+        elif contract.fields[name].type != old["type"]:
+            yield f"field `{name}` was {old['type']}"
+        elif _may_be_absent(old) and _is_needed(contract, name):
+            yield f"field `{name}` could be absent before"
+    for name in contract.fields.keys() - stored["fields"].keys():
+        if _is_needed(contract, name):
+            yield f"new field `{name}` is required"
+
+
+def _newest(connection: Connection, event_type: str) -> tuple[int, dict[str, Any]] | None:
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT version, definition FROM control.contract WHERE type = %s"
+        " ORDER BY version DESC LIMIT 1",
+        [event_type],
+    )
+    row = cursor.fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def _undescribed(field: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in field.items() if key != "description"}
+
+
+def _may_be_absent(field: Mapping[str, Any]) -> bool:
+    return not field.get("required", True) or field.get("nullable", False)
+
+
+def _is_needed(contract: Contract, name: str) -> bool:
+    field = contract.fields[name]
+    return field.required and not field.nullable
