@@ -5,6 +5,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
+from contextlib import ExitStack
+
+import redis
+from cassandra.cluster import Session
+from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
@@ -16,6 +22,7 @@ log = logging.getLogger("watershed.cache")
 
 PENDING_MAX = 64  # commits waiting for Redis; beyond that one rebuild is cheaper than all of them
 IDLE_S = 1.0
+PACE = 10  # a server that keeps evicting is rebuilt for a tenth of the time, not all of it
 
 
 class CacheWriter(threading.Thread):
@@ -33,6 +40,9 @@ class CacheWriter(threading.Thread):
         self._stopping = threading.Event()
         self._client = cache.connect(settings)
         self._away = False
+        self._rebuild_after = 0.0
+        self._stores = ExitStack()
+        self._open: tuple[Connection, Session] | None = None
 
     def put(self, change: Change) -> None:
         """Hand over a commit's change; returns at once."""
@@ -51,11 +61,14 @@ class CacheWriter(threading.Thread):
                 self._say(away=False)
             except UNAVAILABLE as error:
                 self._say(away=True, why=error)
+                self._leave()
                 self._stopping.wait(IDLE_S)
             except Exception:  # a fault of ours must show, and must not end the repairs
                 log.exception("%s: cache not written", self._contract.type)
                 self._away = True
+                self._leave()
                 self._stopping.wait(IDLE_S)
+        self._leave()
 
     def _step(self) -> None:
         try:
@@ -63,25 +76,37 @@ class CacheWriter(threading.Thread):
         except queue.Empty:
             self._rebuild_if_behind()
             return
-        if not cache.apply(self._client, self._contract, self._settings.cache_ttl_s, change):
+        ttl_s = self._settings.cache_ttl_s
+        if not cache.apply(self._client, self._contract, ttl_s, change, self._mend):
             self._rebuild_if_behind()
 
+    def _mend(self, entities: list[str]) -> None:
+        cache.mend(*self._places(), entities)
+
     def _rebuild_if_behind(self) -> None:
+        if time.monotonic() < self._rebuild_after:
+            return
         with postgres.connect(self._settings) as connection:
             committed = control.sequence(connection, self._contract.type)
-            have = cache.cached_sequence(self._client, self._contract.type)
-            if have == committed:
-                return
-            with cassandra.connect(self._settings) as session:
-                done = cache.rebuild(
-                    self._client,
-                    self._contract,
-                    self._settings.cache_ttl_s,
-                    connection,
-                    session,
-                    self._settings.cassandra_keyspace,
-                )
+        have = cache.cached_sequence(self._client, self._contract.type)
+        if have == committed:
+            return
+        started = time.monotonic()
+        done = cache.rebuild(*self._places())
+        self._rebuild_after = time.monotonic() + PACE * (time.monotonic() - started)
         log.info("%s: cache had commit %s, rebuilt as of %s", self._contract.type, have, done)
+
+    def _places(self) -> tuple[redis.Redis, Contract, int, Connection, Session, str]:
+        """Where the cache is made from, and where to; the stores stay open until one is away."""
+        if self._open is None:
+            connection = self._stores.enter_context(postgres.connect(self._settings))
+            self._open = connection, self._stores.enter_context(cassandra.connect(self._settings))
+        keyspace = self._settings.cassandra_keyspace
+        return self._client, self._contract, self._settings.cache_ttl_s, *self._open, keyspace
+
+    def _leave(self) -> None:
+        self._open = None
+        self._stores.close()
 
     def _say(self, *, away: bool, why: Exception | None = None) -> None:
         if away and not self._away:

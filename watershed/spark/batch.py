@@ -257,12 +257,12 @@ def check_clock(
     No later event could arrive before it, and no interval after it would ever be complete.
     """
     for one in ranges:
-        ahead = (one.arrival_max - now).total_seconds()
-        if ahead > ahead_max_s:
+        ahead_ms = milliseconds(one.arrival_max) - milliseconds(now)
+        if ahead_ms > ahead_max_s * 1000:
             raise ProgressError(
                 f"{contract.topic.name}/{one.partition}: among the records"
                 f" [{one.from_offset}, {one.to_offset}) are some that Kafka received at"
-                f" {one.arrival_max:%Y-%m-%dT%H:%M:%SZ}, {ahead:,.0f} s from now",
+                f" {one.arrival_max:%Y-%m-%dT%H:%M:%SZ}, {ahead_ms // 1000:,} s from now",
                 "correct the clock of the broker (or of this machine); then ./ws repair clock"
                 f" {contract.type} lets records that came with a wrong time arrive now",
             )

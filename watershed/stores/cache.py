@@ -1,17 +1,20 @@
 """The cache in Redis: the newest critical events of each entity, and the positions.
 
     critical:<type>:<entity>         sorted set: event id by event time (ms)
-    critical_events:<type>:<entity>  hash: event id -> the event's JSON
+    critical_events:<type>:<entity>  hash: event id -> the event's JSON, and `complete`
     position:<type>:<group>          hash: value, event_count, sequence
-    cache:<type>                     the number of the last commit that is in the cache, whole
+    cache:<type>                     the number of the last commit that is in the cache
 
-Every key expires. The stores are the truth: what is missing here is made again from them.
+Every key expires. The stores are the truth: what is missing here is made again from them. A
+server may evict a list, or one of its two keys, and the next commit then begins it anew: so a list
+is whole only if `complete` in its hash is the size of its sorted set, and only what was read from
+the stores makes it whole.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -27,10 +30,13 @@ from watershed.stores.critical import CriticalEvent
 from watershed.stores.flow import Position
 
 TIMEOUT_S = 2
+COMPLETE = "complete"
 
 ADD_EVENTS = """
-local keep, ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
-for i = 3, #ARGV, 3 do
+local keep, ttl, rebuilt = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'rebuilt'
+local complete = redis.call('HGET', KEYS[2], 'complete')
+local whole = rebuilt or (complete and tonumber(complete) == redis.call('ZCARD', KEYS[1]))
+for i = 4, #ARGV, 3 do
   -- Of one event id the newest time stays, then the first arrival: as in the stores.
   if redis.call('ZADD', KEYS[1], 'GT', 'CH', ARGV[i], ARGV[i + 1]) == 1 then
     redis.call('HSET', KEYS[2], ARGV[i + 1], ARGV[i + 2])
@@ -41,9 +47,20 @@ for _, id in ipairs(over) do
   redis.call('ZREM', KEYS[1], id)
   redis.call('HDEL', KEYS[2], id)
 end
+if whole then
+  redis.call('HSET', KEYS[2], 'complete', redis.call('ZCARD', KEYS[1]))
+else
+  redis.call('HDEL', KEYS[2], 'complete')
+end
 redis.call('EXPIRE', KEYS[1], ttl)
 redis.call('EXPIRE', KEYS[2], ttl)
-return #over
+return whole and 1 or 0
+"""
+
+CLEAR_IF = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
 """
 
 SET_POSITION = """
@@ -129,16 +146,38 @@ def cached_sequence(client: redis.Redis, event_type: str) -> int:
     return int(found) if found else 0
 
 
-def apply(client: redis.Redis, contract: Contract, ttl_s: int, change: Change) -> bool:
+def apply(
+    client: redis.Redis,
+    contract: Contract,
+    ttl_s: int,
+    change: Change,
+    mend: Callable[[list[str]], None],
+) -> bool:
     """Add one commit to a cache that has the one before it.
 
-    False when it has not: then it must be rebuilt. Every reply is checked: a command that failed
-    raises RedisError, and the cache keeps its older number.
+    False when it has not: then it must be rebuilt. ``mend`` is called with entities whose lists
+    are not whole: new ones, and ones that the server evicted. Every reply is checked: a command
+    that failed raises RedisError, and the cache keeps its older number.
     """
     if cached_sequence(client, contract.type) != change.sequence - 1:
         return False
-    _write(client, contract, ttl_s, change)
+    if broken := _write(client, contract, ttl_s, change, "added"):
+        mend(broken)
     return _advance(client, contract, ttl_s, change.sequence, "next")
+
+
+def mend(
+    client: redis.Redis,
+    contract: Contract,
+    ttl_s: int,
+    connection: Connection,
+    session: Session,
+    keyspace: str,
+    entities: list[str],
+) -> None:
+    """Make the lists of these entities whole again, from the stores."""
+    change = expected(contract, connection, session, keyspace, entities)
+    _write(client, contract, ttl_s, change, "rebuilt")
 
 
 def rebuild(
@@ -151,15 +190,26 @@ def rebuild(
 ) -> int:
     """Make the cache again from the stores as of one commit; that commit's number."""
     change = expected(contract, connection, session, keyspace)
-    if cached_sequence(client, contract.type) > change.sequence:
-        clear(client, contract)  # PostgreSQL was restored from an older copy: so shall the cache
-    _write(client, contract, ttl_s, change)
+    have = cached_sequence(client, contract.type)
+    if have > control.sequence(connection, contract.type):
+        # PostgreSQL was restored from an older copy: so shall the cache. A writer that slept since
+        # it read `change` sees the newer commits here, and takes nothing away.
+        client.eval(CLEAR_IF, 1, sequence_key(contract.type), have)
+        clear(client, contract)
+    connection.rollback()
+    _write(client, contract, ttl_s, change, "rebuilt")
     _advance(client, contract, ttl_s, change.sequence, "rebuilt")
     return change.sequence
 
 
-def expected(contract: Contract, connection: Connection, session: Session, keyspace: str) -> Change:
-    """What the cache should hold, whole, as of the last commit."""
+def expected(
+    contract: Contract,
+    connection: Connection,
+    session: Session,
+    keyspace: str,
+    entities: Iterable[str] | None = None,
+) -> Change:
+    """What the cache should hold as of the last commit, of some entities or of all."""
     connection.rollback()
     connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     sequence = control.sequence(connection, contract.type)
@@ -169,7 +219,7 @@ def expected(contract: Contract, connection: Connection, session: Session, keysp
     committed = {place: state.next for place, state in progress.items()}
     events = [
         event
-        for entity in critical.entities(session, keyspace, contract)
+        for entity in (entities or critical.entities(session, keyspace, contract))
         for event in critical.newest(session, keyspace, contract, entity, committed)
     ]
     return Change(sequence, positions, events)
@@ -209,22 +259,38 @@ def cached(client: redis.Redis, contract: Contract) -> Content:
     prefix = events_key(contract.type, "")
     for key in hashes:
         for event_id, event in next(found).items():
+            if event_id == COMPLETE:
+                continue
             at = list_key(contract.type, key.removeprefix(prefix)), event_id
             events[at] = Entry(events[at].time_ms if at in events else None, event)
     return Content(events, {key: tuple(next(found)) for key in positions})
 
 
-def _write(client: redis.Redis, contract: Contract, ttl_s: int, change: Change) -> None:
+def is_complete(client: redis.Redis, event_type: str, entity: str) -> bool:
+    """Whether an entity's list is whole: as new as the number says, with nothing evicted."""
+    pipeline = client.pipeline(transaction=True)
+    pipeline.exists(sequence_key(event_type))
+    pipeline.hget(events_key(event_type, entity), COMPLETE)
+    pipeline.zcard(list_key(event_type, entity))
+    numbered, complete, size = pipeline.execute()
+    return bool(numbered) and complete is not None and int(complete) == size
+
+
+def _write(
+    client: redis.Redis, contract: Contract, ttl_s: int, change: Change, how: str
+) -> list[str]:
+    """Write a change, ``added`` or ``rebuilt``; the entities whose lists are not whole."""
     pipeline = client.pipeline(transaction=False)
-    for entity, events in _by_entity(change.events).items():
+    lists = _by_entity(change.events)
+    for entity, events in lists.items():
         keys = list_key(contract.type, entity), events_key(contract.type, entity)
         arguments: list[int | str] = [part for event in events for part in _arguments(event)]
-        head = [contract.critical.keep, ttl_s]
-        pipeline.eval(ADD_EVENTS, 2, *keys, *head, *arguments)
+        pipeline.eval(ADD_EVENTS, 2, *keys, contract.critical.keep, ttl_s, how, *arguments)
     for position in change.positions:
         values: list[int | str] = [change.sequence, str(position.value), position.events, ttl_s]
         pipeline.eval(SET_POSITION, 1, position_key(contract.type, position.groups), *values)
-    pipeline.execute()
+    replies = pipeline.execute()
+    return [entity for entity, whole in zip(lists, replies, strict=False) if not whole]
 
 
 def clear(client: redis.Redis, contract: Contract) -> None:
