@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from watershed.settings import Settings
 from watershed.stack.home import ROOT, Home
 from watershed.stack.state import read_state
 
-PORT_OFFSET = 21_000
+PORT_OFFSET = int(os.environ.get("WATERSHED_TEST_PORT_OFFSET", "21000"))
+"""Another one lets a second checkout's tests run beside these."""
 
 
 class NotYetError(AssertionError):
@@ -48,12 +49,14 @@ class Stack:
 
     home: Home
 
-    def ws(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run ``./ws`` on this stack."""
-        command, *rest = arguments
+    def ws(
+        self, *arguments: str, check: bool = True, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``./ws`` on this stack, with more variables in its environment."""
         return subprocess.run(
-            [sys.executable, ROOT / "ws", command, "--home", self.home.path, *rest],
+            [sys.executable, ROOT / "ws", *arguments],
             check=check,
+            env=os.environ | {"WATERSHED_HOME": str(self.home.path)} | dict(environment or {}),
             capture_output=True,
             text=True,
             timeout=280,
@@ -124,7 +127,7 @@ class Stack:
 def home_for_tests() -> Path:
     """A folder that PostgreSQL's user can reach when the tests run as root."""
     base = Path("/var/tmp") if os.geteuid() == 0 else Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
-    return base / f"watershed-tests-{os.getuid()}"
+    return base / f"watershed-tests-{os.getuid()}-{PORT_OFFSET}"
 
 
 def fresh(home: Path) -> Stack:

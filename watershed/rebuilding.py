@@ -18,7 +18,7 @@ from psycopg2.extensions import connection as Connection
 from watershed.audit import Watch, read_all, read_block
 from watershed.committed import Extent, Place, snapshot
 from watershed.contracts.model import Contract
-from watershed.coverage import ALWAYS, Totals, add, first_window
+from watershed.coverage import Totals, add, first_window
 from watershed.settings import Settings
 from watershed.stores import (
     cache,
@@ -60,7 +60,7 @@ def rebuild_flow(settings: Settings, contract: Contract, watch: Watch) -> Rebuil
         taken = snapshot(connection, contract, None, datetime.now(UTC))
         keyspace = settings.cassandra_keyspace
         _, totals = read_all(session, keyspace, contract, taken, watch)
-        first = first_window(taken.since, contract.flow.window_s) if taken.since else ALWAYS
+        first = first_window(taken.since, contract.flow.window_s) if taken.since else None
         with connection:  # commits, or rolls back on any error
             sequence = control.next_sequence(connection, contract.type)
             absorbed = _absorb(connection, session, keyspace, contract, topic, sequence)
@@ -70,9 +70,9 @@ def rebuild_flow(settings: Settings, contract: Contract, watch: Watch) -> Rebuil
                     add(totals, more.items())
             sums = _sums(totals, first)
             flow.replace(connection, contract, first, sums)
-            detail = {"sums": len(sums), "since": str(taken.since), "taken": absorbed}
+            detail = {"sums": len(sums), "since": str(first), "taken": absorbed}
             log_operation(connection, f"./ws rebuild flow {contract.type}", contract.type, detail)
-    return Rebuilt(len(sums), taken.since, absorbed)
+    return Rebuilt(len(sums), first, absorbed)
 
 
 def rebuild_cache(settings: Settings, contract: Contract) -> int:
@@ -91,11 +91,11 @@ def rebuild_cache(settings: Settings, contract: Contract) -> int:
     return sequence
 
 
-def _sums(totals: Totals, first: datetime) -> list[Sum]:
+def _sums(totals: Totals, first: datetime | None) -> list[Sum]:
     return [
         Sum(window, tuple(groups), *total)
         for (window, *groups), total in totals.items()
-        if window >= first
+        if first is None or window >= first
     ]
 
 

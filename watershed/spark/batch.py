@@ -57,14 +57,15 @@ class BatchWriter:
         Not while a batch is written. Raises OvertakenError when the topic is another one, or has
         more partitions than are known.
         """
-        until = self.broker.now() - margin
+        now = self.broker.now()
         topic = self.broker.topic()
         known = progress(self.connection, self.contract.type, self.generation)
         self.connection.rollback()
+        check_not_behind(known, now, self.settings.broker_ahead_max_s)
         if topic.generation != self.generation or topic.end.keys() - known.keys():
             raise OvertakenError(f"topic {topic.name} has changed: starting again adopts it")
         ends, kind = topic.end, self.contract.type
-        advance_idle(self.connection, kind, self.generation, self.epoch, ends, until)
+        advance_idle(self.connection, kind, self.generation, self.epoch, ends, now - margin)
 
     def write(self, frame: DataFrame, _batch_id: int) -> None:
         """Write one batch of :func:`events_of`; after any error it is read again."""
@@ -266,6 +267,18 @@ def check_clock(
                 "correct the clock of the broker (or of this machine); then ./ws repair clock"
                 f" {contract.type} lets records that came with a wrong time arrive now",
             )
+
+
+def check_not_behind(known: dict[int, Progress], broker_now: datetime, ahead_max_s: int) -> None:
+    """Raise ProgressError if Kafka's clock went back: good events would look like future ones."""
+    latest = max((one.watermark for one in known.values() if one.watermark), default=broker_now)
+    behind_s = (latest - broker_now).total_seconds()
+    if behind_s > ahead_max_s:
+        raise ProgressError(
+            f"Kafka's clock shows {broker_now:%Y-%m-%dT%H:%M:%SZ}, {behind_s:,.0f} s less than"
+            " the arrival time of a stored record: it went back",
+            "correct the clock of the broker; the stream then goes on by itself",
+        )
 
 
 def sums(totals: Iterable[Row]) -> list[Sum]:

@@ -107,30 +107,39 @@ def _add_positions(connection: Connection, contract: Contract, sums: list[Sum]) 
     return [Position(tuple(row[:-2]), *row[-2:]) for row in changed]
 
 
-def replace(connection: Connection, contract: Contract, first: datetime, sums: list[Sum]) -> None:
-    """Put ``sums`` in place of the flow's windows from ``first`` on, uncommitted.
+def replace(
+    connection: Connection, contract: Contract, first: datetime | None, sums: list[Sum]
+) -> None:
+    """Put ``sums`` in place of the flow's windows from ``first`` on, or of all; uncommitted.
 
-    The positions change by the difference: what older windows brought to them stays.
+    Where older windows stay, the positions change by the difference.
     """
-    cursor = connection.cursor()
-    old = [
-        one._replace(value=-one.value, events=-one.events)
-        for one in stored(connection, contract, first)
-    ]
-    cursor.execute(
-        sql.SQL("DELETE FROM {} WHERE {} >= %s").format(
-            sql.Identifier("speed", flow_table(contract)),
-            sql.Identifier(contract.flow.window_column),
-        ),
-        [first],
-    )
+    old: list[Sum] = []
+    if first is None:
+        _delete(connection, flow_table(contract), "TRUE", [])
+        _delete(connection, position_table(contract), "TRUE", [])
+    else:
+        old = stored(connection, contract, first)
+        later = sql.SQL("{} >= %s").format(sql.Identifier(contract.flow.window_column))
+        _delete(connection, flow_table(contract), later, [first])
     _add_flow(connection, contract, sums)
-    _add_positions(connection, contract, [*old, *sums])
-    cursor.execute(
-        sql.SQL("DELETE FROM {} WHERE {} = 0").format(
-            sql.Identifier("speed", position_table(contract)), sql.Identifier(COUNT)
-        )
-    )
+    gone = [one._replace(value=-one.value, events=-one.events) for one in old]
+    _add_positions(connection, contract, [*gone, *sums])
+    _delete(connection, position_table(contract), f"{COUNT} = 0", [])
+
+
+def forget(connection: Connection, contract: Contract, before: datetime) -> None:
+    """Delete the flow's windows before a time, uncommitted; positions keep what they brought."""
+    earlier = sql.SQL("{} < %s").format(sql.Identifier(contract.flow.window_column))
+    _delete(connection, flow_table(contract), earlier, [before])
+
+
+def _delete(
+    connection: Connection, table: str, where: str | sql.Composable, values: list[Any]
+) -> None:
+    condition = sql.SQL(where) if isinstance(where, str) else where
+    statement = sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier("speed", table), condition)
+    connection.cursor().execute(statement, values)
 
 
 def positions(connection: Connection, contract: Contract) -> list[Position]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
@@ -74,10 +73,4 @@ def _forget(connection: Connection, contract: Contract, before: datetime) -> Non
             " AND b.kafka_partition = o.kafka_partition), next_offset) WHERE type = %s",
             [contract.type],
         )
-    cursor.execute(
-        sql.SQL("DELETE FROM {} WHERE {} < %s").format(
-            sql.Identifier("speed", flow.flow_table(contract)),
-            sql.Identifier(contract.flow.window_column),
-        ),
-        [before],
-    )
+    flow.forget(connection, contract, before)

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from pyspark.sql import Row
 
+from watershed.contracts.load import load_contract
 from watershed.errors import ProgressError
-from watershed.spark.batch import newest, offset_ranges, sums
+from watershed.spark.batch import check_clock, check_not_behind, newest, offset_ranges, sums
+from watershed.stack.home import ROOT
+from watershed.stores.control import Progress
 from watershed.stores.critical import CriticalEvent
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
@@ -55,3 +58,22 @@ def test_sums_add_partitions_exactly_and_leave_broken_records_out() -> None:
     [only] = sums(rows)
     assert only.value == Decimal("12345678901234567890123456789012345.77")
     assert only.events == 3
+
+
+def test_records_from_the_future_are_refused_with_their_range() -> None:
+    contract = load_contract(ROOT / "schemas" / "transaction" / "contract.yaml")
+    early = offset_ranges([row(0, 5, 6, arrival_max=START + timedelta(seconds=300))])
+    check_clock(contract, early, START, 300)
+    late = offset_ranges([row(0, 5, 6, arrival_max=START + timedelta(seconds=301))])
+    with pytest.raises(
+        ProgressError, match=r"(?s)transaction/0.*\[5, 7\).*repair clock transaction"
+    ):
+        check_clock(contract, late, START, 300)
+
+
+def test_a_clock_that_went_back_is_refused() -> None:
+    known = {0: Progress(0, 1, START, 1, 0), 1: Progress(0, 0, None, 0, 0)}
+    check_not_behind(known, START - timedelta(seconds=300), 300)
+    check_not_behind({}, START, 300)
+    with pytest.raises(ProgressError, match="301 s"):
+        check_not_behind(known, START - timedelta(seconds=301), 300)

@@ -1,0 +1,62 @@
+"""Old commits: joined after a day, forgotten with their rows; the audit holds all the while."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.live.application import Application, application
+from tests.stack import Stack
+from watershed.committed import snapshot
+from watershed.stores import control, history, lease, postgres
+from watershed.stores.commit import OffsetRange, commit
+from watershed.stores.topics import topic_state
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _commit(app: Application, seconds: list[int]) -> None:
+    """Commits of one record each in partition 0, as many seconds after START."""
+    contract = app.contract("aged")
+    with postgres.connect(app.settings) as connection:
+        topic = topic_state(app.settings, "aged")
+        control.resume(connection, contract, topic)
+        epoch = lease.acquire(connection, "aged", "test")
+        assert epoch is not None
+        for offset, second in enumerate(seconds):
+            at = START + timedelta(seconds=second)
+            one = OffsetRange(0, offset, offset + 1, at, at, 1, 0)
+            commit(connection, contract, topic.generation, epoch, [one], [])
+
+
+def _index(app: Application) -> list[tuple[int, int]]:
+    return app.query(
+        "SELECT from_offset, to_offset FROM control.stream_batch WHERE type = 'aged' ORDER BY 1"
+    )
+
+
+def test_commits_are_joined_after_a_day_and_forgotten_after_their_ttl(
+    stack: Stack, tmp_path: Path
+) -> None:
+    app = application(stack, tmp_path, "aged")
+    contract = app.contract("aged")
+    _commit(app, [0, 2, 4, 299, 300, 302, 86_400])
+    with postgres.connect(app.settings) as connection:
+        history.prune(connection, contract, START + timedelta(days=1, seconds=350))
+        assert _index(app) == [(0, 4), (4, 6), (6, 7)]
+        history.prune(connection, contract, START + timedelta(days=1, seconds=350))
+        assert _index(app) == [(0, 4), (4, 6), (6, 7)]
+        now = START + timedelta(days=2)
+        [whole] = [
+            extent
+            for (_, partition), extent in snapshot(connection, contract, None, now).extents.items()
+            if partition == 0
+        ]
+        assert (whole.offsets, whole.stored, whole.faults) == (range(7), 7, [])
+        after_ttl = START + timedelta(days=contract.retention.ttl_days, seconds=300)
+        history.prune(connection, contract, after_ttl)
+        assert _index(app) == [(4, 6), (6, 7)]
+        taken = snapshot(connection, contract, None, after_ttl)
+    [rest] = [extent for (_, partition), extent in taken.extents.items() if partition == 0]
+    assert taken.since is not None
+    assert (rest.offsets.stop, rest.faults) == (7, [])
