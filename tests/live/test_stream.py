@@ -10,13 +10,13 @@ from kafka import KafkaProducer
 
 from tests.cases import raw
 from tests.oracle import Oracle
-from tests.stack import Stack, wait_until
+from tests.stack import Stack
 from watershed.contracts.model import Contract
 from watershed.coverage import ALWAYS
 from watershed.errors import OvertakenError, ProgressError
 from watershed.producing import AckLog, Record
 from watershed.stack.home import ROOT
-from watershed.stores import cache, cassandra, control, flow, postgres
+from watershed.stores import cassandra, control, flow, postgres
 from watershed.stores.commit import OffsetRange, commit
 
 REJECTED = sorted((ROOT / "schemas" / "transaction" / "rejected").glob("*.json"))
@@ -131,13 +131,6 @@ def test_a_batch_after_a_hole_is_refused(stack: Stack, transaction: Contract, ve
     with postgres.connect(stack.settings) as connection, pytest.raises(ProgressError) as refused:
         commit(connection, transaction, generation, epoch, [later], [])
     assert str(last.to_offset) in str(refused.value)
-    verify()
-
-
-def test_an_emptied_cache_is_made_again_from_the_stores(stack: Stack, verify) -> None:
-    with cache.connect(stack.settings) as client:
-        client.flushall()
-        wait_until(lambda: cache.cached_sequence(client, "transaction") > 0, "the cache is rebuilt")
     verify()
 
 

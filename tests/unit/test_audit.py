@@ -193,11 +193,17 @@ def test_kafka_must_have_the_committed_vector(
 
 def test_miscached_names_every_kind_of_difference() -> None:
     entry = Entry(1, "{}")
-    right = Content({("l", "a"): entry, ("l", "b"): entry, ("l", "c"): entry}, {"p": ("1.10", "2")})
-    wrong = Content(
-        {("l", "b"): Entry(2, "{}"), ("l", "c"): Entry(1, None), ("m", "d"): entry},
-        {"p": ("1.1", "2"), "q": (None, None)},
+    right = Content(
+        {("l", "a"): entry, ("l", "b"): entry, ("l", "c"): entry, ("n", "e"): entry},
+        {"p": ("1.10", "2"), "r": ("0", "1")},
+        frozenset("ln"),
     )
+    wrong = Content(
+        {("l", "b"): Entry(2, "{}"), ("l", "c"): Entry(1, None), ("m", "d"): entry,
+         ("n", "f"): entry},
+        {"p": ("1.1", "2"), "q": (None, None)},
+        frozenset("lm"),
+    )  # fmt: skip
     assert miscached(right, right) == []
     assert miscached(right, wrong) == [
         "l: a is missing",

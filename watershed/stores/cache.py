@@ -13,7 +13,7 @@ the stores makes it whole.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,9 +34,15 @@ COMPLETE = "complete"
 
 ADD_EVENTS = """
 local keep, ttl, rebuilt = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'rebuilt'
+if rebuilt then
+  -- A writer that slept since it read the stores must not put its list in place of a newer one.
+  local known = redis.call('GET', KEYS[3])
+  if known and tonumber(known) > tonumber(ARGV[4]) then return 1 end
+  redis.call('DEL', KEYS[1], KEYS[2])
+end
 local complete = redis.call('HGET', KEYS[2], 'complete')
 local whole = rebuilt or (complete and tonumber(complete) == redis.call('ZCARD', KEYS[1]))
-for i = 4, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   -- Of one event id the newest time stays, then the first arrival: as in the stores.
   if redis.call('ZADD', KEYS[1], 'GT', 'CH', ARGV[i], ARGV[i + 1]) == 1 then
     redis.call('HSET', KEYS[2], ARGV[i + 1], ARGV[i + 2])
@@ -106,10 +112,12 @@ class Content:
     """A contract's whole cache.
 
     An event by its list's key and its id; a position's value and count, as text, by its key.
+    ``whole`` has the keys of the lists that say they are.
     """
 
     events: dict[tuple[str, str], Entry]
     positions: dict[str, tuple[str | None, str | None]]
+    whole: frozenset[str]
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -161,7 +169,7 @@ def apply(
     """
     if cached_sequence(client, contract.type) != change.sequence - 1:
         return False
-    if broken := _write(client, contract, ttl_s, change, "added"):
+    if broken := write(client, contract, ttl_s, change, "added"):
         mend(broken)
     return _advance(client, contract, ttl_s, change.sequence, "next")
 
@@ -177,7 +185,7 @@ def mend(
 ) -> None:
     """Make the lists of these entities whole again, from the stores."""
     change = expected(contract, connection, session, keyspace, entities)
-    _write(client, contract, ttl_s, change, "rebuilt")
+    write(client, contract, ttl_s, change, "rebuilt")
 
 
 def rebuild(
@@ -197,7 +205,7 @@ def rebuild(
         client.eval(CLEAR_IF, 1, sequence_key(contract.type), have)
         clear(client, contract)
     connection.rollback()
-    _write(client, contract, ttl_s, change, "rebuilt")
+    write(client, contract, ttl_s, change, "rebuilt")
     _advance(client, contract, ttl_s, change.sequence, "rebuilt")
     return change.sequence
 
@@ -239,6 +247,7 @@ def content(contract: Contract, change: Change) -> Content:
             )
             for position in change.positions
         },
+        frozenset(list_key(contract.type, event.entity) for event in change.events),
     )
 
 
@@ -256,14 +265,16 @@ def cached(client: redis.Redis, contract: Contract) -> Content:
         pipeline.hmget(key, ["value", "event_count"])
     found = iter(pipeline.execute())
     events = {(key, member): Entry(score, None) for key in lists for member, score in next(found)}
-    prefix = events_key(contract.type, "")
+    sizes = Counter(key for key, _ in events)
+    prefix, whole = events_key(contract.type, ""), set()
     for key in hashes:
-        for event_id, event in next(found).items():
-            if event_id == COMPLETE:
-                continue
-            at = list_key(contract.type, key.removeprefix(prefix)), event_id
+        values, of = next(found), list_key(contract.type, key.removeprefix(prefix))
+        if values.pop(COMPLETE, None) == str(sizes[of]):
+            whole.add(of)
+        for event_id, event in values.items():
+            at = of, event_id
             events[at] = Entry(events[at].time_ms if at in events else None, event)
-    return Content(events, {key: tuple(next(found)) for key in positions})
+    return Content(events, {key: tuple(next(found)) for key in positions}, frozenset(whole))
 
 
 def is_complete(client: redis.Redis, event_type: str, entity: str) -> bool:
@@ -276,16 +287,18 @@ def is_complete(client: redis.Redis, event_type: str, entity: str) -> bool:
     return bool(numbered) and complete is not None and int(complete) == size
 
 
-def _write(
+def write(
     client: redis.Redis, contract: Contract, ttl_s: int, change: Change, how: str
 ) -> list[str]:
     """Write a change, ``added`` or ``rebuilt``; the entities whose lists are not whole."""
     pipeline = client.pipeline(transaction=False)
     lists = _by_entity(change.events)
     for entity, events in lists.items():
-        keys = list_key(contract.type, entity), events_key(contract.type, entity)
+        keys = [of(contract.type, entity) for of in (list_key, events_key)]
+        head: list[int | str] = [contract.critical.keep, ttl_s, how, change.sequence]
         arguments: list[int | str] = [part for event in events for part in _arguments(event)]
-        pipeline.eval(ADD_EVENTS, 2, *keys, contract.critical.keep, ttl_s, how, *arguments)
+        number = sequence_key(contract.type)
+        pipeline.eval(ADD_EVENTS, 3, *keys, number, *head, *arguments)
     for position in change.positions:
         values: list[int | str] = [change.sequence, str(position.value), position.events, ttl_s]
         pipeline.eval(SET_POSITION, 1, position_key(contract.type, position.groups), *values)

@@ -1,0 +1,101 @@
+"""The cache under a server that is emptied, evicts or is full: it misses, and never lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import redis
+
+from tests.stack import Stack, wait_until
+from watershed.stores import cache, cassandra, control, postgres
+
+EVENTS = ("--rate", "0", "--count", "2000")
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[redis.Redis]:
+    with cache.connect(stack.settings) as connected:
+        yield connected
+
+
+@contextmanager
+def memory_limit(client: redis.Redis, policy: str) -> Iterator[None]:
+    """A server with less memory than it uses."""
+    kept = client.config_get("maxmemory*")
+    client.config_set("maxmemory-policy", policy)
+    client.config_set("maxmemory", "600000")
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", kept["maxmemory"])
+        client.config_set("maxmemory-policy", kept["maxmemory-policy"])
+
+
+def committed(stack: Stack) -> int:
+    with postgres.connect(stack.settings) as connection:
+        return control.sequence(connection, "transaction")
+
+
+def is_cached(stack: Stack, client: redis.Redis) -> bool:
+    return cache.cached_sequence(client, "transaction") == committed(stack)
+
+
+def test_an_emptied_cache_is_made_again_from_the_stores(
+    stack: Stack, client, produce, verify
+) -> None:
+    produce(*EVENTS).wait(60)
+    verify()
+    client.flushall()
+    wait_until(lambda: cache.cached_sequence(client, "transaction") > 0, "the cache is rebuilt")
+    verify()
+
+
+@pytest.mark.parametrize("lost", [cache.list_key, cache.events_key])
+def test_a_list_of_which_one_key_was_evicted_says_so_and_is_made_again(
+    lost: Callable[[str, str], str], stack: Stack, client, produce, verify
+) -> None:
+    produce(*EVENTS).wait(60)
+    wait_until(lambda: cache.is_complete(client, "transaction", "Kazan"), "the list is whole")
+    client.delete(lost("transaction", "Kazan"))
+    assert not cache.is_complete(client, "transaction", "Kazan")
+    produce(*EVENTS).wait(60)
+    wait_until(lambda: cache.is_complete(client, "transaction", "Kazan"), "the list is whole again")
+    verify()
+
+
+def test_a_list_read_before_newer_commits_is_not_put_in_their_place(
+    stack: Stack, client, produce, transaction, verify
+) -> None:
+    settings = stack.settings
+    with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
+        places = transaction, connection, session, settings.cassandra_keyspace
+        old = cache.expected(*places)
+        produce(*EVENTS).wait(60)
+        verify()
+        newer = client.zrange("critical:transaction:Kazan", 0, -1)
+        cache.write(client, transaction, settings.cache_ttl_s, old, "rebuilt")
+    assert client.zrange("critical:transaction:Kazan", 0, -1) == newer
+    verify()
+
+
+def test_every_key_expires(client, produce, verify) -> None:
+    produce(*EVENTS).wait(60)
+    verify()
+    keys = list(client.scan_iter("*transaction*"))
+    assert keys
+    assert all(client.ttl(key) > 0 for key in keys)
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "allkeys-lru"])
+def test_the_stream_goes_on_while_the_cache_is_full(
+    policy: str, stack: Stack, client, produce, verify
+) -> None:
+    before = committed(stack)
+    with memory_limit(client, policy):
+        produce(*EVENTS).wait(60)
+        wait_until(lambda: committed(stack) > before, "the stream commits")
+    wait_until(lambda: is_cached(stack, client), "the cache has caught up")
+    produce(*EVENTS).wait(60)
+    verify()
