@@ -5,6 +5,7 @@ WatershedError            cause and remedy, secret-free; the command line prints
 ├── ContractError         a contract cannot be used: file, line, cure
 ├── StackError            a local server could not be installed, started or stopped
 ├── StoreError            a store is not as it must be (a foreign table, a missing role)
+├── ReplayError           a quarantined record is not sent again
 ├── SparkEndedError       Spark's JVM is gone: the process must be started again
 ├── LeaseHeldError        another application streams this contract
 ├── OvertakenError        another writer was first: start again from the commit
@@ -40,6 +41,10 @@ class StackError(WatershedError):
 
 class StoreError(WatershedError):
     """A store is not as it must be."""
+
+
+class ReplayError(WatershedError):
+    """A quarantined record is not sent again: there is none, it is invalid, or it was sent."""
 
 
 class SparkEndedError(WatershedError):

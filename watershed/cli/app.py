@@ -6,7 +6,7 @@ import logging
 
 import typer
 
-from watershed.cli import develop, look, repair, shells, stack
+from watershed.cli import develop, look, quarantine, repair, shells, stack, trace
 from watershed.cli.shared import fail
 from watershed.errors import WatershedError
 
@@ -29,6 +29,8 @@ app.command(rich_help_panel=RUN)(stack.destroy)
 app.command(rich_help_panel=LOOK)(look.status)
 app.command(rich_help_panel=LOOK)(look.audit)
 app.command(rich_help_panel=LOOK)(look.logs)
+app.command(rich_help_panel=LOOK)(trace.trace)
+app.add_typer(quarantine.app, name="quarantine", rich_help_panel=LOOK)
 app.add_typer(repair.repair, name="repair", rich_help_panel=MEND)
 app.add_typer(repair.rebuild, name="rebuild", rich_help_panel=MEND)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.sql)

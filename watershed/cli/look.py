@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,19 +18,27 @@ from rich.table import Table
 
 from watershed.audit import Check
 from watershed.audit import audit as run_audit
-from watershed.cli.shared import HOME, AsJson, HomePath, err, out, say
+from watershed.cli.shared import (
+    HOME,
+    IMPOSSIBLE,
+    AsJson,
+    HomePath,
+    Since,
+    cannot,
+    err,
+    moment,
+    out,
+    say,
+)
 from watershed.committed import Snapshot
 from watershed.contracts.load import load_contracts
-from watershed.errors import StackError, WatershedError
+from watershed.errors import StackError
 from watershed.settings import Settings
 from watershed.stack.home import Home
 from watershed.status import ContractStatus, Status, collect
-from watershed.unavailable import UNAVAILABLE
 
 TAIL_BYTES = 8_192
 FOLLOW_S = 0.5
-IMPOSSIBLE: tuple[type[Exception], ...] = (WatershedError, *UNAVAILABLE)
-SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def status(home: HomePath = HOME, as_json: AsJson = False) -> None:
@@ -119,12 +126,7 @@ def _show(path: Path, follow: bool) -> None:
 
 def audit(
     home: HomePath = HOME,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            help="Only records that arrived since then: 30m, 2h, 1d ago, or 2026-01-31T12:00:00Z."
-        ),
-    ] = None,
+    since: Since = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that nothing is lost, doubled or wrong: every store against the others.
@@ -135,11 +137,9 @@ def audit(
     now = datetime.now(UTC)
     try:
         settings = Home.open(home).settings()
-        found = _audit(settings, _time(since, now), now)
+        found = _audit(settings, moment(since, now), now)
     except IMPOSSIBLE as error:
-        store = type(error).__module__.partition(".")[0]
-        say(f"[bold red]cannot audit:[/] {store}: {escape(str(error))}")
-        sys.exit(2)
+        cannot("audit", error)
     checks = [check for _, checks in found.values() for check in checks]
     ok = all(check.ok for check in checks)
     if as_json:
@@ -152,21 +152,6 @@ def audit(
     else:
         _print_checks(checks)
     sys.exit(0 if ok else 1)
-
-
-def _time(text: str | None, now: datetime) -> datetime | None:
-    """A time in RFC 3339, or a number of s, m, h or d before ``now``."""
-    if text is None:
-        return None
-    if ago := re.fullmatch(r"([0-9]{1,6})([smhd])", text):
-        return now - timedelta(seconds=int(ago[1]) * SECONDS[ago[2]])
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is neither like 2h nor a time: {error}") from None
-    if time.tzinfo is None:
-        raise typer.BadParameter(f"{text!r} has no offset from UTC: add Z")
-    return time.astimezone(UTC)
 
 
 def _audit(

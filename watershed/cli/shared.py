@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import psycopg2
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
+from watershed.contracts.load import load_contracts
+from watershed.contracts.model import Contract
+from watershed.errors import WatershedError
+from watershed.settings import Settings
 from watershed.stack.home import default_home
+from watershed.unavailable import UNAVAILABLE
 
 HomePath = Annotated[
     Path,
@@ -30,8 +40,17 @@ PortOffset = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        help="Only records that arrived since then: 30m, 2h, 1d ago, or 2026-01-31T12:00:00Z."
+    ),
+]
 
 HOME = default_home()
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+IMPOSSIBLE: tuple[type[Exception], ...] = (WatershedError, psycopg2.Error, *UNAVAILABLE)
+"""What a command cannot do anything about: it exits with 2."""
 
 out = Console()
 err = Console(stderr=True)
@@ -46,3 +65,45 @@ def fail(error: object) -> NoReturn:
     """Print cause and remedy, and exit with 1."""
     err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
     sys.exit(1)
+
+
+def cannot(do: str, error: Exception) -> NoReturn:
+    """Print why a command could not do what it is for, and exit with 2."""
+    store = type(error).__module__.partition(".")[0]
+    say(f"[bold red]cannot {do}:[/] {store}: {escape(str(error))}")
+    sys.exit(2)
+
+
+def moment(text: str | None, now: datetime) -> datetime | None:
+    """A time in RFC 3339, or a number of s, m, h or d before ``now``."""
+    if text is None:
+        return None
+    if ago := re.fullmatch(r"([0-9]{1,6})([smhd])", text):
+        return now - timedelta(seconds=int(ago[1]) * SECONDS[ago[2]])
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is neither like 2h nor a time: {error}") from None
+    if time.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} has no offset from UTC: add Z")
+    return time.astimezone(UTC)
+
+
+def contracts_of(settings: Settings, event_type: str | None) -> dict[str, Contract]:
+    """Every contract by type, or the one that is named."""
+    known = load_contracts(settings.schemas_dir, settings.topics)
+    if event_type is None:
+        return known
+    if event_type not in known:
+        raise typer.BadParameter(f"no contract {event_type!r}: there are {', '.join(known)}")
+    return {event_type: known[event_type]}
+
+
+def print_columns(rows: Iterable[Sequence[str | Text]]) -> None:
+    """Rows in columns, each on one line: a long last value is not cut where the terminal ends."""
+    lines = [[Text.assemble(cell) for cell in row] for row in rows]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*lines, strict=True)]
+    for *cells, last in lines:
+        for cell, width in zip(cells, widths, strict=False):
+            cell.pad_right(width - cell.cell_len + 2)
+        out.print(Text.assemble(*cells, last), soft_wrap=True)

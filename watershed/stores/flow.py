@@ -165,6 +165,22 @@ def stored(connection: Connection, contract: Contract, first: datetime) -> list[
     return [Sum(row[0], tuple(row[1:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 
+def sum_of(
+    connection: Connection, contract: Contract, window: Any, groups: tuple[Any, ...]
+) -> Sum | None:
+    """One row of the flow, in this connection's transaction; None when there is none."""
+    key = [contract.flow.window_column, *contract.flow.group_by]
+    query = sql.SQL("SELECT {} FROM {} WHERE {}").format(
+        _names([contract.measure[0], COUNT]),
+        sql.Identifier("speed", flow_table(contract)),
+        sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in key),
+    )
+    cursor = connection.cursor()
+    cursor.execute(query, [window, *groups])
+    found = cursor.fetchone()
+    return Sum(window, groups, *found) if found else None
+
+
 def total(values: Iterable[Decimal]) -> Decimal:
     """The exact sum: Python's usual 28 digits would round what numeric(38, s) can hold."""
     with localcontext(prec=EXACT_DIGITS):

@@ -66,3 +66,23 @@ def rows(
     for block in range(offsets.start // BLOCK, -(-offsets.stop // BLOCK)):
         key = (generation, partition, block, offsets.start, offsets.stop)
         yield from session.execute(query, key)
+
+
+def with_value(
+    session: Session,
+    table: str,
+    columns: tuple[str, ...],
+    generation: str,
+    partition: int,
+    offsets: range,
+    column: str,
+    value: Any,
+) -> list[Any]:
+    """Rows with ``column = value`` in a range of one Cassandra partition; the server looks."""
+    query = (
+        f"SELECT {', '.join(columns)} FROM {table} WHERE generation = %s AND kafka_partition = %s"
+        f" AND offset_block = %s AND kafka_offset >= %s AND kafka_offset < %s AND {column} = %s"
+        " ALLOW FILTERING"
+    )
+    key = (generation, partition, offsets.start // BLOCK, offsets.start, offsets.stop)
+    return list(session.execute(query, (*key, value)))

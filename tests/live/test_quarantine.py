@@ -1,0 +1,178 @@
+"""Operators look into the quarantine and send repaired records again, each of them once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.oracle import Oracle
+from tests.records import event, everything, run, send, tell
+from tests.stack import Stack
+from watershed.places import Place
+from watershed.replaying import HEADER
+from watershed.stores import postgres
+
+
+@pytest.fixture
+def broken(stack: Stack, oracle: Oracle, verify) -> Place:  # type: ignore[no-untyped-def]
+    """A record in quarantine."""
+    place = send(stack, oracle, b"broken", event(amount=True), "invalid")
+    verify()
+    return place
+
+
+def quarantine(stack: Stack, *arguments: str, value: bytes = b"") -> Any:
+    """``./ws quarantine … --json``, which must end with 0."""
+    done = run(stack, "quarantine", *arguments, "--json", value=value)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def copies(stack: Stack, oracle: Oracle, place: Place) -> list[str]:
+    """Where the replays of a record are in Kafka; the oracle is told of them."""
+    end = f"/{place.partition}/{place.offset}".encode()
+    found = [
+        record
+        for record in everything(stack)
+        if any(name == HEADER and text.endswith(end) for name, text in record.headers)
+    ]
+    for record in found:
+        tell(oracle, record)
+    return [str(Place(place.type, record.partition, record.offset)) for record in found]
+
+
+def kill_at(stack: Stack, failpoint: str, place: Place, value: bytes) -> None:
+    """Replay, killed at a failpoint."""
+    (stack.settings.scratch_dir / "failpoint").write_text(failpoint)
+    done = run(stack, "quarantine", "replay", str(place), "--value", "-", value=value)
+    assert done.returncode == -9, done.stderr.decode()
+
+
+def test_listed_newest_first_with_counts_by_reason(stack: Stack, oracle: Oracle, verify) -> None:
+    before = quarantine(stack, "list")["counts"]
+    values = [b"{", event(branch="[red]\x1b]0;owned\x07"), event(amount=12.345)]
+    places = [str(send(stack, oracle, b"one", value, "invalid")) for value in values]
+    verify()
+    found = quarantine(stack, "list", "transaction", "--limit", "3")
+    assert [one["place"] for one in found["records"]] == places[::-1]
+    reasons = [one["rejected"]["reason"] for one in found["records"]]
+    assert reasons == ["lossy_number", "out_of_enum", "not_json"]
+    for reason in reasons:
+        assert found["counts"][reason] == before.get(reason, 0) + 1
+    [chosen] = quarantine(stack, "list", "--reason", "out_of_enum", "--limit", "1")["records"]
+    assert chosen["place"] == places[1]
+    printed = run(stack, "quarantine", "list").stdout.decode()
+    assert "\x1b" not in printed
+    assert places[0] in printed
+
+
+def test_nothing_is_listed_of_a_time_when_nothing_arrived(stack: Stack, broken: Place) -> None:
+    assert quarantine(stack, "list", "--since", "2999-01-01T00:00:00Z")["records"] == []
+    done = run(stack, "quarantine", "list", "--since", "2999-01-01T00:00:00Z")
+    assert (done.returncode, b"nothing" in done.stdout) == (0, True)
+
+
+def test_shown_whole_with_its_bytes(stack: Stack, oracle: Oracle, verify) -> None:
+    value = b'{"branch":"Kaz\xe1n"}\n'
+    place = send(stack, oracle, b"\xff", value, "invalid")
+    valid = send(stack, oracle, b"k", event(), "valid")
+    verify()
+    assert run(stack, "quarantine", "show", str(place), "--raw").stdout == value
+    found = quarantine(stack, "show", str(place))["record"]
+    assert found["rejected"]["reason"] == "not_utf8"
+    assert (found["key"], found["value"]) == ({"base64": "/w=="}, {"base64": "eyJicmFuY2giOiJLYXrhbiJ9Cg=="})  # fmt: skip  # noqa: E501
+    refused = run(stack, "quarantine", "show", str(valid))
+    assert (refused.returncode, b"not in quarantine" in refused.stderr) == (1, True)
+
+
+def test_replayed_once(stack: Stack, oracle: Oracle, broken: Place, verify) -> None:
+    value = event()
+    done = quarantine(stack, "replay", str(broken), "--value", "-", value=value)
+    assert done["found"] is False
+    again = run(stack, "quarantine", "replay", str(broken), "--value", "-", value=value)
+    assert again.returncode == 1
+    assert done["to"] in again.stderr.decode()
+    assert copies(stack, oracle, broken) == [done["to"]]
+    assert quarantine(stack, "show", str(broken))["replay"]["to"] == done["to"]
+    [replayed] = [r for r in everything(stack) if r.value == value]
+    assert replayed.key.decode() == json.loads(value)["transaction_id"]
+    verify()
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "found"), [("replay_before_send", False), ("replay_after_send", True)]
+)
+def test_killed_on_the_way_and_sent_once(
+    failpoint: str, found: bool, stack: Stack, oracle: Oracle, broken: Place, verify
+) -> None:
+    value = event()
+    kill_at(stack, failpoint, broken, value)
+    assert quarantine(stack, "show", str(broken))["replay"]["to"] is None
+    done = quarantine(stack, "replay", str(broken), "--value", "-", value=value)
+    assert done["found"] is found
+    assert copies(stack, oracle, broken) == [done["to"]]
+    again = run(stack, "quarantine", "replay", str(broken), "--value", "-", value=value)
+    assert (again.returncode, done["to"] in again.stderr.decode()) == (1, True)
+    verify()
+
+
+def test_two_operators_at_once_send_once(
+    stack: Stack, oracle: Oracle, broken: Place, verify
+) -> None:
+    def replay(_: int) -> subprocess.CompletedProcess[bytes]:
+        return run(stack, "quarantine", "replay", str(broken), "--value", "-", value=event())
+
+    with ThreadPoolExecutor(2) as pool:
+        codes = sorted(done.returncode for done in pool.map(replay, range(2)))
+    assert codes == [0, 1]
+    assert len(copies(stack, oracle, broken)) == 1
+    verify()
+
+
+def test_an_invalid_repair_is_refused_and_leaves_nothing_behind(
+    stack: Stack, oracle: Oracle, broken: Place, verify
+) -> None:
+    wrong = event(currency="XXX")
+    as_it_was = run(stack, "quarantine", "replay", str(broken))
+    repaired = run(stack, "quarantine", "replay", str(broken), "--value", "-", value=wrong)
+    assert (as_it_was.returncode, repaired.returncode) == (1, 1)
+    assert b"mistyped_field: amount: true" in as_it_was.stderr
+    assert b"out_of_enum: currency" in repaired.stderr
+    assert copies(stack, oracle, broken) == []
+    assert quarantine(stack, "show", str(broken))["replay"] is None
+    verify()
+
+
+def test_what_is_not_in_quarantine_is_not_replayed(stack: Stack, oracle: Oracle, verify) -> None:
+    valid = send(stack, oracle, b"k", event(), "valid")
+    verify()
+    beyond = valid._replace(offset=valid.offset + 10**6)
+    for place in (valid, beyond):
+        done = run(stack, "quarantine", "replay", str(place), "--value", "-", value=event())
+        assert done.returncode == 1, done.stdout
+    with postgres.connect(stack.settings) as connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT count(*) FROM control.quarantine_replay WHERE kafka_offset IN %s"
+            " AND kafka_partition = %s",
+            [(valid.offset, beyond.offset), valid.partition],
+        )
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    "command", [("quarantine", "list"), ("quarantine", "show", "transaction/0/0"), ("trace", "x")]
+)
+def test_without_a_stack_nothing_can_be_looked_up(command: tuple[str, ...], tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "watershed", *command, "--home", tmp_path],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "./ws up" in done.stderr

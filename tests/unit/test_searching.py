@@ -1,0 +1,55 @@
+"""What a trace asks the stores, as far as it can be calculated."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from watershed.contracts.model import Contract
+from watershed.searching import PIECE, as_id, pieces
+from watershed.stores.batches import Span
+from watershed.stores.raw import BLOCK
+from watershed.tracing import Searched, floored, searched
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ID = "8F14E45F-CEEA-467F-A0E6-9D1C2B3A4D5E"
+
+
+def span(start: int, stop: int, minute: int = 0) -> Span:
+    later = NOON + timedelta(minutes=minute)
+    return Span("g", 1, range(start, stop), later, later + timedelta(seconds=1))
+
+
+def test_an_id_is_sought_as_the_raw_store_has_it(transaction: Contract) -> None:
+    assert as_id(transaction, ID) == UUID(ID)
+    assert as_id(transaction, "x") is None
+    assert as_id(transaction, "{" + ID + "}") is None
+    name = transaction.model_copy(update={"event_id": "branch"})
+    assert as_id(name, "x") == "x"
+
+
+def test_pieces_are_the_span_and_none_is_in_two_blocks() -> None:
+    one = span(BLOCK + 5, 2 * BLOCK)
+    cut = list(pieces([one]))
+    assert [offset for piece in cut for offset in piece.offsets] == list(one.offsets)
+    assert all(len(piece.offsets) <= PIECE for piece in cut)
+    assert {piece.offsets.start // BLOCK for piece in cut} == {1}
+    assert all(piece[:2] == ("g", 1) for piece in cut)
+
+
+def test_a_search_says_what_arrived_where_it_looked() -> None:
+    assert searched([span(5, 9, 2), span(0, 5, 1)], 7) == Searched(
+        NOON + timedelta(minutes=1), NOON + timedelta(minutes=2, seconds=1), 7
+    )
+    assert searched([], 7) == Searched(None, None, 7)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "start"), [(0, 0), (1.999, 0), (2, 2), (3.999, 2), (-1, 0), (-1.5, -2), (-2, -2)]
+)
+def test_windows_are_counted_as_spark_does(seconds: float, start: int) -> None:
+    epoch = datetime.fromtimestamp(0, UTC)
+    at = epoch + timedelta(seconds=seconds)
+    assert floored(at, 2) == epoch + timedelta(seconds=start)

@@ -1,0 +1,217 @@
+"""``quarantine list``, ``show``, ``replay``: what was rejected and why, and to repair it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from watershed.cli.shared import (
+    HOME,
+    IMPOSSIBLE,
+    AsJson,
+    HomePath,
+    Since,
+    cannot,
+    contracts_of,
+    fail,
+    moment,
+    out,
+    print_columns,
+    say,
+)
+from watershed.cli.values import clock, for_json, from_bytes, safe
+from watershed.contracts.reasons import Reason
+from watershed.errors import ReplayError
+from watershed.places import Place
+from watershed.quarantined import Entry, Listing, Shown, listing, shown
+from watershed.replaying import Replayed
+from watershed.replaying import replay as send_again
+from watershed.stack.home import Home
+from watershed.stores.replays import Replay
+
+app = typer.Typer(no_args_is_help=True, help="What was rejected, and why; and to repair it.")
+
+
+def _place(text: str) -> Place:
+    try:
+        return Place.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+PlaceArgument = Annotated[
+    Place,
+    typer.Argument(metavar="PLACE", parser=_place, help="As list writes it: transaction/0/1234."),
+]
+
+
+@app.command("list")
+def list_(
+    event_type: Annotated[
+        str | None, typer.Argument(metavar="[TYPE]", help="One contract only.")
+    ] = None,
+    home: HomePath = HOME,
+    since: Since = None,
+    reason: Annotated[Reason | None, typer.Option(help="Only records with this reason.")] = None,
+    limit: Annotated[int, typer.Option(min=0, max=10_000, help="The newest so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """The newest records in quarantine, and how many there are by reason.
+
+    Exits with 0, also when there are none; with 2 when it cannot look.
+    """
+    now = datetime.now(UTC)
+    try:
+        settings = Home.open(home).settings()
+        contracts = contracts_of(settings, event_type).values()
+        found = listing(settings, contracts, moment(since, now), reason, limit, now)
+    except IMPOSSIBLE as error:
+        cannot("look into the quarantine", error)
+    if as_json:
+        print(json.dumps(for_json(found), indent=2))
+    else:
+        _print_listing(found)
+
+
+def _print_listing(found: Listing) -> None:
+    if not found.counts:
+        out.print(f"nothing in quarantine that arrived since {clock(found.since)} UTC")
+        return
+    if found.records:
+        print_columns([("place", "kafka time (UTC)", "reason", "replayed to", "detail"),
+                       *map(_columns, found.records)])  # fmt: skip
+    total = sum(found.counts.values())
+    more = "" if found.whole else f", the newest of more than {total:,}"
+    out.print(f"\n{total:,} since {clock(found.since)} UTC{more}:", highlight=False)
+    print_columns((f"{count:>9,}", safe(reason)) for reason, count in found.counts.items())
+
+
+def _columns(one: Entry) -> tuple[str | Text, ...]:
+    rejected = one.rejected
+    return (
+        str(one.place),
+        clock(rejected.kafka_time),
+        safe(rejected.reason),
+        _replayed_to(one.replay),
+        safe(rejected.detail),
+    )
+
+
+def _replayed_to(replay: Replay | None) -> str:
+    if replay is None:
+        return "–"
+    return str(replay.to) if replay.to else "perhaps: replay it again"
+
+
+@app.command()
+def show(
+    place: PlaceArgument,
+    home: HomePath = HOME,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Only the value's bytes, unchanged, for a file.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """One quarantined record whole.
+
+    Exits with 1 when there is none, with 2 when it cannot look.
+    """
+    try:
+        settings = Home.open(home).settings()
+        contracts_of(settings, place.type)
+        found = shown(settings, place)
+    except ReplayError as error:
+        fail(error)
+    except IMPOSSIBLE as error:
+        cannot("look into the quarantine", error)
+    if raw:
+        _write_raw(found)
+    elif as_json:
+        print(json.dumps(for_json(found), indent=2))
+    else:
+        print_columns(_rows(found))
+
+
+def _write_raw(found: Shown) -> None:
+    if found.record.value is None:
+        fail(f"{found.place} has no value: the record is a tombstone")
+    sys.stdout.buffer.write(found.record.value)
+    sys.stdout.buffer.flush()
+
+
+def _rows(found: Shown) -> Iterator[tuple[str, str | Text]]:
+    rejected, batch = found.record.rejected, found.batch
+    yield "place", str(found.place)
+    yield "kafka time", f"{clock(rejected.kafka_time)} UTC"
+    yield "arrival", f"{clock(rejected.arrival_time)} UTC"
+    if batch:
+        version = f"contract version {batch.contract_version}"
+        yield "commit", f"{batch.sequence:,} at {clock(batch.committed_at)} UTC, {version}"
+    yield "reason", safe(rejected.reason)
+    yield "detail", safe(rejected.detail)
+    yield "replay", _replay_line(found.replay)
+    yield "key", from_bytes(found.record.key)
+    yield "value", from_bytes(found.record.value)
+
+
+def _replay_line(replay: Replay | None) -> str:
+    if replay is None:
+        return "none"
+    how = f"{replay.operator} at {clock(replay.at)} UTC"
+    return f"to {replay.to}, by {how}" if replay.to else f"did not end: begun by {how}"
+
+
+@app.command()
+def replay(
+    place: PlaceArgument,
+    home: HomePath = HOME,
+    value: Annotated[
+        typer.FileBinaryRead | None,
+        typer.Option(help="The repaired event; - reads it from the standard input."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a quarantined record through Kafka again, once and never twice.
+
+    Without --value it goes as it was, if the contract of today accepts it. Exits with 0 when it
+    is in Kafka, with 1 when it is refused, with 2 when that could not be found out: run it again.
+    """
+    repaired = None if value is None else value.read()
+    try:
+        settings = Home.open(home).settings()
+        contract = contracts_of(settings, place.type)[place.type]
+        done = send_again(settings, contract, place, repaired, _wait)
+    except ReplayError as error:
+        fail(error)
+    except IMPOSSIBLE as error:
+        cannot(f"replay {place}", error)
+    if as_json:
+        print(json.dumps(for_json(done), indent=2))
+    else:
+        _print_done(done, repaired)
+
+
+def _wait(seconds: float, why: str) -> None:
+    say(f"waits {seconds:.0f} s: {why}")
+    time.sleep(seconds)  # until Kafka must have it, if it ever will: nothing tells before
+
+
+def _print_done(done: Replayed, repaired: bytes | None) -> None:
+    if not done.found:
+        out.print(f"{done.place} was sent to {done.to}", highlight=False)
+        return
+    out.print(
+        f"{done.place} had been sent to {done.to} by a try that did not end; nothing was sent now",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if repaired is not None and sha256(repaired).hexdigest() != done.value_sha256:
+        say("what was sent then is not the value named now")

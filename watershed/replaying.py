@@ -1,0 +1,210 @@
+"""A quarantined record goes through Kafka again, repaired, once and never twice.
+
+The intent is committed in PostgreSQL before the record is sent, with where the topic ended then;
+the record carries its old place in a header. Whoever finds an intent without a new place looks
+for that header from there on: found, it only notes the place; not found, it sends. A lock in
+PostgreSQL keeps two operators apart. Kafka's own transactions would not do: their markers take
+offsets, which the stream would miss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, cast
+from uuid import UUID
+
+from cassandra.cluster import Session
+from psycopg2.extensions import connection as Connection
+
+from watershed.contracts.model import Contract
+from watershed.contracts.reasons import Reason
+from watershed.contracts.validate import Rejection, Validator
+from watershed.errors import ReplayError
+from watershed.failpoint import failpoint
+from watershed.places import Place
+from watershed.settings import Settings
+from watershed.stores import cassandra, control, postgres, quarantine, records, replays
+from watershed.stores.quarantine import Record
+from watershed.stores.replays import Replay
+from watershed.stores.topics import TopicState, topic_state
+
+HEADER = "watershed-replay"
+SETTLE_S = records.SENT_WITHIN_S + 1
+"""So long after an intent, the record of a try that died is in Kafka or will never be."""
+
+Wait = Callable[[float, str], None]
+"""Waits so many seconds, having said why."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Where a record is now. ``found``: an earlier try had sent it, with ``value_sha256``."""
+
+    place: Place
+    to: Place
+    found: bool
+    value_sha256: str
+
+
+class Event(NamedTuple):
+    """A valid event as a Kafka record: its id is the key."""
+
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Replayer:
+    """Replays one record; the lock is the connection's, and ends with it."""
+
+    settings: Settings
+    contract: Contract
+    connection: Connection
+    session: Session
+    wait: Wait
+
+    def replay(self, place: Place, value: bytes | None) -> Replayed:
+        """Send a record with ``value`` instead of its own, or as it is when that is None.
+
+        Raises ReplayError when it must not be sent, KafkaError, OperationalError or another of
+        UNAVAILABLE when it may have been: the next call finds out.
+        """
+        generation = self._generation(place)
+        replays.lock(self.connection, generation, place)
+        earlier = replays.find(self.connection, generation, [place]).get(place)
+        self.connection.rollback()
+        if earlier and earlier.to:
+            raise ReplayError(
+                f"{place} was replayed already: {earlier.operator} sent it to {earlier.to}"
+                f" on {earlier.at:%Y-%m-%d at %H:%M:%S} UTC",
+                f"a record goes once; if it broke again, replay {earlier.to}",
+            )
+        topic = self._topic(generation)
+        if earlier and (to := self._look(topic, place, earlier)):
+            return self._end(topic, place, to, earlier.value_sha256, found=True)
+        return self._send(topic, place, value)
+
+    def _generation(self, place: Place) -> str:
+        """The topic id that the place is in; refuses a record that is not committed."""
+        generation = control.generation(self.connection, place.type) or ""
+        at = control.progress(self.connection, place.type, generation).get(place.partition)
+        self.connection.rollback()
+        if at is None or not at.begin <= place.offset < at.next:
+            raise ReplayError(f"nothing is stored from {place}", "./ws quarantine list names some")
+        return generation
+
+    def _topic(self, generation: str) -> TopicState:
+        topic = topic_state(self.settings, self.contract.topic.name)
+        if topic.generation != generation:
+            raise ReplayError(
+                f"topic {topic.name} was re-created: its id is {topic.generation}, the stream's"
+                f" {generation}",
+                "let the stream go on first: ./ws status names the command",
+            )
+        return topic
+
+    def _look(self, topic: TopicState, place: Place, earlier: Replay) -> Place | None:
+        """Where an earlier try that did not end put the record, if it did."""
+        left_s = SETTLE_S - replays.age_s(self.connection, earlier)
+        self.connection.rollback()
+        if left_s > 0:
+            self.wait(left_s, "an earlier try did not end, and its record may still be on its way")
+            topic = self._topic(topic.generation)
+        sought = unread(topic, place, earlier)
+        found = records.find(self.settings, topic.name, sought, header(topic.generation, place))
+        return Place(place.type, *found) if found else None
+
+    def _send(self, topic: TopicState, place: Place, value: bytes | None) -> Replayed:
+        record = self._record(topic.generation, place)
+        sent = record.value if value is None else value
+        event = checked(self.contract, sent, datetime.now(UTC))
+        digest = hashlib.sha256(event.value).hexdigest()
+        with records.producer(self.settings) as producer:
+            with self.connection:
+                replays.begin(self.connection, topic.generation, place, topic.end, digest)
+            self._fail("replay_before_send")
+            mark = header(topic.generation, place)
+            at = records.send(producer, topic.name, event.key, event.value, mark)
+            self._fail("replay_after_send")
+        return self._end(topic, place, Place(place.type, *at), digest, found=False)
+
+    def _record(self, generation: str, place: Place) -> Record:
+        keyspace = self.settings.cassandra_keyspace
+        where = place.partition, place.offset
+        found = quarantine.at(self.session, keyspace, generation, *where)
+        if found is None:
+            raise absent(place)
+        return found
+
+    def _end(
+        self, topic: TopicState, place: Place, to: Place, digest: str, *, found: bool
+    ) -> Replayed:
+        with self.connection:
+            replays.end(self.connection, topic.generation, place, to)
+        return Replayed(place, to, found, digest)
+
+    def _fail(self, name: str) -> None:
+        failpoint(name, self.settings.scratch_dir)
+
+
+def replay(
+    settings: Settings, contract: Contract, place: Place, value: bytes | None, wait: Wait
+) -> Replayed:
+    """Connect and replay one record: :meth:`Replayer.replay`."""
+    with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
+        return Replayer(settings, contract, connection, session, wait).replay(place, value)
+
+
+def absent(place: Place) -> ReplayError:
+    """That the quarantine has no such record."""
+    return ReplayError(
+        f"{place} is not in quarantine: it was valid, or has outlived its TTL",
+        "./ws quarantine list names those that are",
+    )
+
+
+def header(generation: str, place: Place) -> tuple[str, bytes]:
+    """The record header that says which record this one repairs."""
+    return HEADER, f"{place.type}/{generation}/{place.partition}/{place.offset}".encode()
+
+
+def checked(contract: Contract, value: bytes | None, now: datetime) -> Event:
+    """A value that is a valid event. Raises ReplayError with the reason when it is none."""
+    rejection = Validator(contract).reject(value)
+    if rejection is None:
+        event = json.loads(sent := cast(bytes, value))
+        rejection = _early(contract, event[contract.event_time], now)
+    if rejection is not None:
+        raise ReplayError(
+            f"not a valid {contract.type}: {rejection.reason}: {rejection.detail}",
+            "repair it in an editor and name the file: --value FILE",
+        )
+    event_id = str(event[contract.event_id])
+    is_uuid = contract.fields[contract.event_id].kind == "uuid"
+    return Event((str(UUID(event_id)) if is_uuid else event_id).encode(), sent)
+
+
+def _early(contract: Contract, event_time: str, now: datetime) -> Rejection | None:
+    """What the stream finds out by the Kafka time, which will be ``now``."""
+    if datetime.fromisoformat(event_time) - now > timedelta(seconds=contract.ahead_max_s):
+        return Rejection(Reason.FUTURE_EVENT_TIME, f"{contract.event_time}: {event_time}")
+    return None
+
+
+def unread(topic: TopicState, place: Place, earlier: Replay) -> dict[int, range]:
+    """Where an earlier try may have put the record. Raises ReplayError if that is not known."""
+    begun = {partition: earlier.looked_from.get(partition, 0) for partition in topic.end}
+    for partition, start in begun.items():
+        if not topic.begin[partition] <= start <= topic.end[partition]:
+            raise ReplayError(
+                f"{place} was perhaps sent on {earlier.at:%Y-%m-%d}, to {topic.name}/{partition}"
+                f" from {start} on or elsewhere; Kafka now has"
+                f" [{topic.begin[partition]}, {topic.end[partition]})",
+                "./ws trace EVENT_ID tells whether it was stored: docs/operate.md, Quarantine, says"
+                " how to note that",
+            )
+    return {partition: range(start, topic.end[partition]) for partition, start in begun.items()}
