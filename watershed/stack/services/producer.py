@@ -8,7 +8,7 @@ from watershed.stack.home import ROOT, Home
 from watershed.stack.service import Service
 from watershed.stores.topics import end_offsets
 
-TOPIC = "transaction"
+TOPIC = "transaction"  # and the name of its contract
 
 
 def producer(home: Home, rate: int) -> Service:
