@@ -41,7 +41,8 @@ def stop(home: Home, supervisor: int | None = None) -> None:
         supervisor = state.pid
     if supervisor is not None:
         _end_supervisor(supervisor)
-    end_all(belonging_to(home))
+    if not running(home):  # another supervisor's services are its own
+        end_all(belonging_to(home))
 
 
 def _end_supervisor(pid: int) -> None:
@@ -53,3 +54,4 @@ def _end_supervisor(pid: int) -> None:
         return  # it ended meanwhile
     except psutil.TimeoutExpired:
         supervisor.kill()
+        supervisor.wait()
