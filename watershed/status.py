@@ -148,14 +148,14 @@ def _answer(status: Status, server: str, asked: Future[Answer], deadline: float)
     except TimeoutError:
         fault = f"{server}: no answer"
     except UNREADABLE as error:
-        fault = f"{server}: {str(error).splitlines()[0]}"
+        fault = f"{server}: {(str(error) or repr(error)).splitlines()[0]}"
     if fault not in status.unavailable:
         status.unavailable.append(fault)
     return None
 
 
 def flows(settings: Settings, event_type: str, since: datetime) -> bool:
-    """Whether an event came in since then and went all the way, through every store to the cache.
+    """Whether events were committed since then and went all the way, to the cache.
 
     ``since`` is by this machine's clock, which PostgreSQL's must agree with.
     """
