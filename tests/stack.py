@@ -62,6 +62,15 @@ class Stack:
             timeout=280,
         )
 
+    def starting(self, *options: str) -> subprocess.Popen[str]:
+        """``./ws up``, which stays; standard output and error in one."""
+        return subprocess.Popen(
+            [sys.executable, ROOT / "ws", "up", "--home", self.home.path, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def up(self) -> str:
         """Start it and return what it said."""
         done = self.ws(

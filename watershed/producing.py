@@ -13,7 +13,6 @@ import logging
 import os
 import queue
 import signal
-import socket
 import sys
 import threading
 from base64 import b64encode
@@ -38,6 +37,7 @@ from kafka.errors import (
 )
 
 from watershed.errors import WatershedError
+from watershed.reachable import listens
 
 # kafka-python has no buffer.memory: its accumulator grows until the process dies, so the bound is
 # here. A waiting record was measured to cost 1.5 KiB beside its bytes (futures, callbacks).
@@ -91,16 +91,6 @@ class Record(NamedTuple):
 def say(text: str) -> None:
     """Print one line for the operator to stderr."""
     print(text, file=sys.stderr, flush=True)
-
-
-def listens(address: str) -> bool:
-    """Whether something accepts connections at ``host:port``."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=TICK_S).close()
-    except OSError:
-        return False
-    return True
 
 
 class AckLog:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from time import monotonic
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
-from redis.exceptions import RedisError
 
+from watershed.asking import Answer, ask
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
@@ -16,7 +19,7 @@ from watershed.settings import Settings
 from watershed.stack.home import Home
 from watershed.stack.processes import memory_bytes
 from watershed.stack.state import read_state, running
-from watershed.stores import cache, control, postgres
+from watershed.stores import cache, cassandra, control, postgres
 from watershed.stores.control import Progress
 from watershed.stores.topics import TopicState, record_time, topic_state
 from watershed.unavailable import UNAVAILABLE
@@ -24,6 +27,8 @@ from watershed.unavailable import UNAVAILABLE
 MB = 2**20
 UNREADABLE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg2.Error, StoreError)
 RATE_WINDOW_S = 30
+LOOK_S = 5.0
+STORES_S = 2.5  # what a store that is asked before Kafka may take of it
 HEARTBEAT_MAX_S = 15  # it beats every second, also between two tries after a fault
 
 
@@ -78,8 +83,21 @@ class ContractStatus:
 
 
 @dataclass(frozen=True)
+class _Commits:
+    """What PostgreSQL knows of one contract: ``rate`` in events per second, ``beat`` its query's
+    last sign of life, ``at`` when it was asked."""
+
+    sequence: int
+    progress: dict[int, Progress]
+    rate: float
+    beat: datetime | None
+    refusal: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Status:
-    """The whole stack; ``unavailable`` says which store did not answer, and so what is missing."""
+    """The whole stack; ``unavailable`` says which servers did not answer."""
 
     running: bool
     error: str
@@ -90,14 +108,14 @@ class Status:
     @property
     def healthy(self) -> bool:
         """Whether everything runs and answers, and every query says that it lives."""
-        ready = all(service.status == "ready" for service in self.services)
+        ready = self.services and all(service.status == "ready" for service in self.services)
         alive = all(
             contract.heartbeat_s is not None
             and contract.heartbeat_s < HEARTBEAT_MAX_S
             and contract.refusal is None
             for contract in self.contracts
         )
-        return self.running and ready and alive and not self.unavailable
+        return self.running and bool(ready) and alive and not self.unavailable
 
     @property
     def memory_mb(self) -> int:
@@ -105,29 +123,63 @@ class Status:
 
 
 def collect(home: Home) -> Status:
-    """Look at everything now; what does not answer is named instead of raised."""
+    """Look at everything now, in LOOK_S; what does not answer is named instead of raised."""
     settings = home.settings()
+    contracts = load_contracts(settings.schemas_dir, settings.topics)
     state = read_state(home)
     status = Status(running(home), state.error if state else "", _services(home))
-    for contract in load_contracts(settings.schemas_dir, settings.topics).values():
-        try:
-            status.contracts.append(_contract(settings, contract))
-        except UNREADABLE as error:
-            status.unavailable.append(f"{contract.type}: {str(error).splitlines()[0]}")
+    stores_by, all_by = monotonic() + STORES_S, monotonic() + LOOK_S
+    raw = ask(partial(cassandra.ping, settings))
+    cached = {name: ask(partial(_cached_sequence, settings, name)) for name in contracts}
+    commits = {name: ask(partial(_commits, settings, one)) for name, one in contracts.items()}
+    committed = {name: _answer(status, "postgres", commits[name], stores_by) for name in commits}
+    # Progress first: Kafka's end is then never behind what is committed.
+    topics = {
+        name: ask(partial(_partitions, settings, contracts[name], found))
+        for name, found in committed.items()
+    }
+    for name, found in committed.items():
+        partitions = _answer(status, "kafka", topics[name], all_by)
+        sequence = _answer(status, "redis", cached[name], all_by)
+        if found is not None and partitions is not None:
+            status.contracts.append(_contract(name, found, sequence, partitions))
+    _answer(status, "cassandra", raw, all_by)
     return status
 
 
-def flows(settings: Settings) -> bool:
-    """Whether an event of every contract has gone all the way, through every store to the cache."""
-    types = load_contracts(settings.schemas_dir, settings.topics)
+def _answer(status: Status, server: str, asked: Future[Answer], deadline: float) -> Answer | None:
+    """What a server says by a monotonic time; None, and a line in ``status``, when it does not."""
     try:
-        with postgres.connect(settings) as connection, cache.connect(settings) as client:
-            return all(
-                control.sequence(connection, name) > 0 and cache.cached_sequence(client, name) > 0
-                for name in types
-            )
+        return asked.result(max(0.0, deadline - monotonic()))
+    except TimeoutError:
+        fault = f"{server}: no answer"
+    except UNREADABLE as error:
+        fault = f"{server}: {(str(error) or repr(error)).splitlines()[0]}"
+    if fault not in status.unavailable:
+        status.unavailable.append(fault)
+    return None
+
+
+def flows(settings: Settings, event_type: str, since: datetime) -> bool:
+    """Whether events were committed since then and went all the way, to the cache.
+
+    ``since`` is by this machine's clock, which PostgreSQL's must agree with.
+    """
+    try:
+        return ask(partial(_arrived, settings, event_type, since)).result(LOOK_S)
     except UNAVAILABLE:
         return False
+
+
+def _arrived(settings: Settings, event_type: str, since: datetime) -> bool:
+    with postgres.connect(settings) as connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT min(sequence) FROM control.stream_batch WHERE type = %s AND committed_at > %s",
+            [event_type, since],
+        )
+        [first] = cursor.fetchone() or [None]
+    return first is not None and _cached_sequence(settings, event_type) >= first
 
 
 def _services(home: Home) -> list[ServiceStatus]:
@@ -147,22 +199,41 @@ def _services(home: Home) -> list[ServiceStatus]:
     ]
 
 
-def _contract(settings: Settings, contract: Contract) -> ContractStatus:
+def _commits(settings: Settings, contract: Contract) -> _Commits:
     with postgres.connect(settings) as connection:
-        # Progress first: Kafka's end is then never behind what is committed.
-        sequence = control.sequence(connection, contract.type)
         generation = control.generation(connection, contract.type)
-        progress = control.progress(connection, contract.type, generation) if generation else {}
-        rate = _rate(connection, contract)
-        now = datetime.now(UTC)
-        beat = control.heartbeats(connection).get(contract.type)
-        refusal = control.refusal(connection, contract.type)
+        return _Commits(
+            control.sequence(connection, contract.type),
+            control.progress(connection, contract.type, generation) if generation else {},
+            _rate(connection, contract),
+            control.heartbeats(connection).get(contract.type),
+            control.refusal(connection, contract.type),
+            datetime.now(UTC),
+        )
+
+
+def _contract(
+    name: str, commits: _Commits, cached: int | None, partitions: list[PartitionStatus]
+) -> ContractStatus:
+    silent = round((commits.at - commits.beat).total_seconds(), 1) if commits.beat else None
+    behind = None if cached is None else max(0, commits.sequence - cached)
+    return ContractStatus(
+        name, commits.sequence, silent, behind, commits.rate, partitions, commits.refusal
+    )
+
+
+def _partitions(
+    settings: Settings, contract: Contract, commits: _Commits | None
+) -> list[PartitionStatus]:
+    """Kafka's side of each partition that is committed: none when PostgreSQL did not answer."""
     topic = topic_state(settings, contract.topic.name)
-    current = progress if topic.generation == generation else {}  # a re-created topic: refused
-    partitions = [_partition(settings, topic, p, state, now) for p, state in current.items()]
-    behind = _cache_behind(settings, contract, sequence)
-    silent = round((now - beat).total_seconds(), 1) if beat else None
-    return ContractStatus(contract.type, sequence, silent, behind, rate, partitions, refusal)
+    if commits is None:
+        return []
+    return [
+        _partition(settings, topic, partition, state, commits.at)
+        for partition, state in commits.progress.items()
+        if partition in topic.end  # a re-created topic may have fewer; the stream refuses it
+    ]
 
 
 def _partition(
@@ -195,9 +266,6 @@ def _rate(connection: Connection, contract: Contract) -> float:
     return round(float(cursor.fetchone()[0]) / RATE_WINDOW_S, 1)  # type: ignore[index]
 
 
-def _cache_behind(settings: Settings, contract: Contract, sequence: int) -> int | None:
-    try:
-        with cache.connect(settings) as client:
-            return max(0, sequence - cache.cached_sequence(client, contract.type))
-    except RedisError:
-        return None  # shown as "away": the stream does not need it
+def _cached_sequence(settings: Settings, event_type: str) -> int:
+    with cache.connect(settings) as client:
+        return cache.cached_sequence(client, event_type)

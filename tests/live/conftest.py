@@ -10,7 +10,7 @@ import pytest
 from kafka.admin import NewTopic
 
 from tests.stack import Stack, wait_until
-from watershed.stack.service import listens
+from watershed.reachable import listens
 from watershed.stack.state import read_state
 from watershed.stores.topics import admin
 
@@ -27,7 +27,7 @@ class Broker:
         broker = self.stack.process("kafka")
         self._supervisor().suspend()
         broker.terminate()
-        wait_until(lambda: not listens(self._port()), "the broker is gone")
+        wait_until(lambda: not listens(self.brokers), "the broker is gone")
 
     def start(self) -> None:
         """Let the supervisor start it again, and wait until it answers."""
@@ -39,9 +39,6 @@ class Broker:
         state = read_state(self.stack.home)
         assert state is not None
         return psutil.Process(state.pid)
-
-    def _port(self) -> int:
-        return self.stack.home.ports.kafka
 
 
 @pytest.fixture

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import psutil
 import typer
 from rich.panel import Panel
 from rich.prompt import Confirm
 from rich.table import Table
 
+from watershed.cli.interruption import Interruption
 from watershed.cli.shared import HOME, HomePath, PortOffset, fail, out, say
 from watershed.errors import StackError
 from watershed.stack import jars
 from watershed.stack.checks import problems
-from watershed.stack.home import ENTRIES, ROOT, Home
-from watershed.stack.processes import belonging_to, end_all
+from watershed.stack.home import Home
+from watershed.stack.launcher import launch, stop
+from watershed.stack.services.producer import EVENT_TYPE
 from watershed.stack.state import StackState, read_state, running
 from watershed.status import flows
 
 POLL_S = 0.25
 START_TIMEOUT_S = 300
-STOP_TIMEOUT_S = 150
 
 
 def up(
@@ -45,17 +46,21 @@ def up(
 
     Kafka, Cassandra, PostgreSQL and Valkey start as child processes, then the streaming
     application and a producer of transactions. Safe to repeat: data and secrets stay.
-    Without --detach it stays until Ctrl-C, which stops the stack.
+    Without --detach it stays until Ctrl-C, which stops the stack; so it does during the start.
     """
     stack = Home.open(home, port_offset)
+    interruption = Interruption()
     if running(stack):
         say(f"already running in {stack.path}")
         stack = Home.open(home)  # with the ports that it was started on
+        interruption.listen()
     else:
-        _start(stack, rate)
+        _check(stack)
+        interruption.listen()
+        _start(stack, rate, interruption)
     out.print(_panel(stack))
     if not detach:
-        _stay(stack)
+        _stay(stack, interruption)
 
 
 def down(home: HomePath = HOME) -> None:
@@ -64,7 +69,7 @@ def down(home: HomePath = HOME) -> None:
     if not stack.exists:
         say(f"nothing runs: there is no stack in {stack.path}")
         return
-    _stop(stack)
+    stop(stack)
     say("stopped")
 
 
@@ -79,10 +84,10 @@ def destroy(
     folders = dict.fromkeys([stack.path, stack.postgres_data])
     if not yes and not Confirm.ask(f"Delete all data in {' and '.join(map(str, folders))}?"):
         raise typer.Abort
-    _stop(stack)
+    stop(stack)
     shutil.rmtree(stack.postgres_data, ignore_errors=True)
-    for name in ENTRIES:
-        _delete(stack.path / name)
+    for path in stack.entries():
+        _delete(path)
     if not stack.foreign():
         stack.path.rmdir()
     say("deleted")
@@ -92,7 +97,7 @@ def _delete(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        path.unlink()
 
 
 def doctor(home: HomePath = HOME, port_offset: PortOffset = None) -> None:
@@ -105,7 +110,8 @@ def doctor(home: HomePath = HOME, port_offset: PortOffset = None) -> None:
     say("[green]✓[/] everything that ./ws up needs is here")
 
 
-def _start(stack: Home, rate: int) -> None:
+def _check(stack: Home) -> None:
+    """Find what is missing before anything starts, and fetch what can be fetched."""
     found = problems(stack)
     if found:
         raise StackError("cannot start:\n  " + "\n  ".join(found), "then run ./ws up again")
@@ -113,44 +119,32 @@ def _start(stack: Home, rate: int) -> None:
     if missing:
         say(f"fetching the jars of {', '.join(missing)} (once; about 120 MB)")
         jars.fetch_all()
-    started = time.monotonic()
-    process = _launch(stack, rate)
-    _follow(stack, process)
-    if rate:
-        _wait_for_data(stack)
-        say(f"[green]✓[/] events flow, {time.monotonic() - started:.0f} s after the start")
 
 
-def _launch(stack: Home, rate: int) -> subprocess.Popen[bytes]:
-    (stack.run / "state.json").unlink(missing_ok=True)  # the last run's says nothing of this one
-    arguments = stack.path, stack.port_offset, rate
-    with stack.log("supervisor").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "watershed.stack.supervisor", *map(str, arguments)],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+def _start(stack: Home, rate: int, interruption: Interruption) -> None:
+    started, since = time.monotonic(), datetime.now(UTC)
+    supervisor = launch(stack, rate)
+    try:
+        _follow(stack, supervisor, interruption)
+        if rate:
+            _wait_for_data(stack, since, interruption)
+            say(f"[green]✓[/] events flow, {time.monotonic() - started:.0f} s after the start")
+    except (KeyboardInterrupt, OSError):  # OSError: there is no terminal any more to write to
+        _stop_aloud(stack, supervisor.pid)
+        raise
 
 
-def _follow(stack: Home, process: subprocess.Popen[bytes]) -> None:
-    """Tell of each service as it gets ready; stop everything on Ctrl-C or a failure."""
+def _follow(stack: Home, supervisor: subprocess.Popen[bytes], interruption: Interruption) -> None:
+    """Tell of each service as it gets ready; stop everything on a failure."""
     told: set[str] = set()
     deadline = time.monotonic() + START_TIMEOUT_S
     state: StackState | None = None
-    try:
-        while not (state and state.ready):
-            state = read_state(stack)
-            if process.poll() is not None or time.monotonic() > deadline:
-                _give_up(stack, state)
-            _tell(state, told)
-            time.sleep(POLL_S)
-    except KeyboardInterrupt:
-        _stop(stack)
-        raise
+    while not (state and state.ready):
+        interruption.pause(POLL_S)
+        state = read_state(stack)
+        if supervisor.poll() is not None or time.monotonic() > deadline:
+            _give_up(stack, supervisor)
+        _tell(state, told)
 
 
 def _tell(state: StackState | None, told: set[str]) -> None:
@@ -160,51 +154,42 @@ def _tell(state: StackState | None, told: set[str]) -> None:
             say(f"[green]✓[/] {name:<10} ready after {service.ready_after_s} s")
 
 
-def _give_up(stack: Home, state: StackState | None) -> None:
-    _stop(stack)
-    state = read_state(stack) or state
+def _give_up(stack: Home, supervisor: subprocess.Popen[bytes]) -> None:
+    stop(stack, supervisor.pid)
+    state = read_state(stack)
     cause = (state and state.error) or f"see {stack.log('supervisor')}"
     fail(f"the stack did not start: {cause}")
 
 
-def _wait_for_data(stack: Home) -> None:
+def _wait_for_data(stack: Home, since: datetime, interruption: Interruption) -> None:
     """The stack is up when an event went all the way, not when its servers answer."""
     settings = stack.settings()
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not flows(settings):
+    while not flows(settings, EVENT_TYPE, since):
         if time.monotonic() > deadline:
-            fail("no event went through all stores: see ./ws status and ./ws logs stream")
-        time.sleep(POLL_S)
+            fail(
+                "no event went through all stores: see ./ws status and ./ws logs stream; the stack"
+                " still runs, ./ws down stops it"
+            )
+        interruption.pause(POLL_S)
 
 
-def _stay(stack: Home) -> None:
+def _stay(stack: Home, interruption: Interruption) -> None:
     say("Ctrl-C stops everything")
     try:
         while running(stack):
-            time.sleep(1)
+            interruption.pause(1)
     except KeyboardInterrupt:
+        _stop_aloud(stack)
+        raise
+
+
+def _stop_aloud(stack: Home, supervisor: int | None = None) -> None:
+    with contextlib.suppress(OSError):  # nobody may be left to be told
         say("stopping …")
-        _stop(stack)
+    stop(stack, supervisor)
+    with contextlib.suppress(OSError):
         say("stopped")
-
-
-def _stop(stack: Home) -> None:
-    """End the supervisor, which ends the rest; then whatever a killed one left behind."""
-    state = read_state(stack)
-    if state and running(stack):
-        _end_supervisor(state.pid)
-    end_all(belonging_to(stack))
-
-
-def _end_supervisor(pid: int) -> None:
-    try:
-        supervisor = psutil.Process(pid)
-        supervisor.terminate()
-        supervisor.wait(STOP_TIMEOUT_S)
-    except psutil.NoSuchProcess:
-        return  # it ended meanwhile
-    except psutil.TimeoutExpired:
-        supervisor.kill()
 
 
 def _panel(stack: Home) -> Panel:

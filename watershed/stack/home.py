@@ -24,7 +24,9 @@ SECRETS = (
     "redis_password",
 )
 ENTRIES = ("data", "logs", "run", "scratch", "secrets", "settings.env", "stack.json")
-"""All that a home holds. Nothing else in the folder is ever touched."""
+"""All that a home holds, with PART behind it while it is written. Nothing else is ever touched."""
+
+PART = ".part"
 
 SERVER_USERS = ("postgres", "nobody")  # whom PostgreSQL drops to under root, first that exists
 
@@ -85,9 +87,14 @@ class Home:
 
     def foreign(self) -> list[str]:
         """What lies in the folder and is not a stack's."""
-        if not self.path.exists():
-            return []
-        return sorted(entry.name for entry in self.path.iterdir() if entry.name not in ENTRIES)
+        return sorted(path.name for path in self._content() if not _is_entry(path))
+
+    def entries(self) -> list[Path]:
+        """What is there of ENTRIES, and what a killed process had begun of it."""
+        return [path for path in self._content() if _is_entry(path)]
+
+    def _content(self) -> list[Path]:
+        return list(self.path.iterdir()) if self.path.exists() else []
 
     def folder(self, *parts: str) -> Path:
         """A folder below the home, made for its owner alone."""
@@ -166,12 +173,26 @@ class Home:
         return "".join(f"WATERSHED_{key}={value}\n" for key, value in values.items())
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "w", opener=lambda p, flags: os.open(p, flags, 0o600)) as file:
+def write_private(path: Path, text: str, owner: pwd.struct_passwd | None = None) -> None:
+    """Write a file that only its owner may read, whole or not at all.
+
+    Safe in a folder of ``owner``'s when root writes: no link that lies there is followed.
+    """
+    part = path.with_name(path.name + PART)
+    part.unlink(missing_ok=True)
+    with open(part, "x", opener=_open_new) as file:
+        if owner is not None:
+            os.fchown(file.fileno(), owner.pw_uid, owner.pw_gid)
         file.write(text)
     part.rename(path)
+
+
+def _open_new(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _is_entry(path: Path) -> bool:
+    return path.name.removesuffix(PART) in ENTRIES
 
 
 def server_user() -> pwd.struct_passwd | None:

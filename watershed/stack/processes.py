@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from pwd import struct_passwd
+from typing import Any
 
 import psutil
 
@@ -33,10 +35,15 @@ def spawn(service: Service, home: Home) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            user=service.user.pw_uid if service.user else None,
-            group=service.user.pw_gid if service.user else None,
-            extra_groups=[] if service.user else None,
+            **as_user(service.user),
         )
+
+
+def as_user(user: struct_passwd | None) -> dict[str, Any]:
+    """What ``subprocess`` needs to run a program as ``user``; None: as this process's own."""
+    if user is None:
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
 def environment(home: Home) -> dict[str, str]:
@@ -79,6 +86,19 @@ def end_all(processes: Iterable[psutil.Process]) -> None:
     for process in alive:
         _send(process, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=END_TIMEOUT_S)
+
+
+def freed_bytes(processes: Iterable[psutil.Process]) -> int:
+    """Memory that ending processes would free: their own pages, not those of files they share."""
+    return sum(map(_anonymous, processes))
+
+
+def _anonymous(process: psutil.Process) -> int:
+    try:
+        held = process.memory_info()
+    except psutil.NoSuchProcess:
+        return 0  # what it held is free already
+    return int(held.rss - held.shared)
 
 
 def _with_children(process: psutil.Process) -> list[psutil.Process]:

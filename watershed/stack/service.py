@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pwd
 import signal
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from string import Template
@@ -36,13 +35,6 @@ class Service:
     stop_signal: signal.Signals = signal.SIGTERM
     ready_timeout_s: float = 120
     stop_timeout_s: float = 30
-
-
-def listens(port: int) -> bool:
-    """Whether something accepts connections on a loopback port."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def render(name: str, home: Home, **values: str) -> str:

@@ -32,7 +32,9 @@ class StackState:
     @property
     def ready(self) -> bool:
         """Whether every service answers."""
-        return all(service.status == "ready" for service in self.services.values())
+        return bool(self.services) and all(
+            service.status == "ready" for service in self.services.values()
+        )
 
     def write(self, home: Home) -> None:
         write_private(home.run / "state.json", json.dumps(asdict(self)))

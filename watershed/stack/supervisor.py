@@ -63,7 +63,7 @@ class Supervisor:
         try:
             self._stop()
         finally:
-            end_all(belonging_to(self._home))  # what was being started while the rest was stopped
+            end_all(belonging_to(self._home))  # also what outlived the program that started it
         for thread in threads:
             thread.join()
         return self._state.error
@@ -80,9 +80,11 @@ class Supervisor:
 
     def _keep_running(self, service: Service) -> None:
         failures = 0
-        while not self._stopping.is_set():
+        while True:
             started = time.monotonic()
             process = self._start(service)
+            if process is None:
+                return
             if self._become_ready(service, process, started):
                 process.wait()
             if self._stopping.is_set():
@@ -94,9 +96,12 @@ class Supervisor:
             failures = 0 if time.monotonic() - started > HEALTHY_S else failures + 1
             self._restart_later(service, process, BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
 
-    def _start(self, service: Service) -> subprocess.Popen[bytes]:
+    def _start(self, service: Service) -> subprocess.Popen[bytes] | None:
+        """Start the program; None when the stack stops instead."""
         service.prepare()
         with self._lock:  # a stop must see every process that was started
+            if self._stopping.is_set():
+                return None
             process = spawn(service, self._home)
             self._processes[service.name] = process
         self._report(service, status="starting", pid=process.pid)
@@ -214,6 +219,7 @@ def main(path: str, port_offset: str, rate: str) -> int:
     lock = hold(home)
     if lock is None:
         raise StackError(f"a stack is running in {home.path} already")
+    StackState(pid=os.getpid()).write(home)  # from now on a stop finds this process
     end_all(process for process in belonging_to(home) if process.pid != psutil.Process().pid)
     home.prepare()
     return 1 if Supervisor(home, services(home, int(rate))).run() else 0

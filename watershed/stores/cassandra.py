@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -27,6 +28,9 @@ from watershed.stores.table import Table
 
 ADMIN = "watershed_admin"
 PROTOCOL = 5
+OPTIONS = bytes([PROTOCOL, 0, 0, 0, 5, 0, 0, 0, 0])
+"""A request frame of CQL's native protocol: version, flags, stream (2), opcode, length (4)."""
+
 CONNECT_TIMEOUT_S = 10
 REQUEST_TIMEOUT_S = 30
 
@@ -57,6 +61,22 @@ def connect(
         yield cluster.connect()
     finally:
         cluster.shutdown()
+
+
+def ping(settings: Settings) -> None:
+    """Ask for the protocol's options, as anybody may. Raises OSError when no node answers."""
+    hosts = settings.cassandra_host.split(",")
+    if not any(_speaks(host, settings.cassandra_port) for host in hosts):
+        raise ConnectionError(f"nobody speaks CQL at {','.join(hosts)}:{settings.cassandra_port}")
+
+
+def _speaks(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), CONNECT_TIMEOUT_S) as node:
+            node.sendall(OPTIONS)
+            return bool(node.recv(1))
+    except OSError:
+        return False
 
 
 def ensure_roles(settings: Settings, admin_password: str) -> None:

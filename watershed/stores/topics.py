@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
+from kafka.errors import KafkaConnectionError
 
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
+from watershed.reachable import listens
 from watershed.settings import Settings
 
 HOUR_MS = 3_600_000
@@ -32,7 +34,11 @@ class TopicState:
 @contextmanager
 def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     """An administrative client, closed at the end. Raises KafkaError."""
-    client = KafkaAdminClient(bootstrap_servers=settings.kafka_brokers.split(","))
+    brokers = settings.kafka_brokers.split(",")
+    # kafka-python waits 30 s for a broker that is away, and leaks a thread when it gives up.
+    if not any(map(listens, brokers)):
+        raise KafkaConnectionError(f"nothing listens at {settings.kafka_brokers}")
+    client = KafkaAdminClient(bootstrap_servers=brokers)
     try:
         yield client
     finally:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from watershed.contracts.load import load_contracts
+from watershed.reachable import listens
 from watershed.stack.home import ROOT, Home, write_private
 from watershed.stack.jars import class_path, fetch
 from watershed.stack.java import jvm
-from watershed.stack.service import Service, listens, render
+from watershed.stack.service import Service, render
 from watershed.stores.cassandra import ensure_roles, ensure_tables
 
 HEAP_MB = 1024
@@ -30,7 +31,7 @@ def cassandra(home: Home) -> Service:
         "cassandra",
         (*_java(home), f"-Dcassandra.config=file://{config}", f"-Dcassandra.storagedir={data}",
          "-cp", class_path("cassandra"), "org.apache.cassandra.service.CassandraDaemon"),
-        ready=lambda: listens(home.ports.cassandra),
+        ready=lambda: listens(f"127.0.0.1:{home.ports.cassandra}"),
         prepare=prepare,
         after=after,
         stop_timeout_s=60,

@@ -11,7 +11,7 @@ from watershed.errors import StackError
 from watershed.stack.home import Home, write_private
 from watershed.stack.jars import class_path
 from watershed.stack.java import jvm
-from watershed.stack.service import Service, listens, render
+from watershed.stack.service import Service, render
 from watershed.stores.topics import admin, ensure_topics
 
 HEAP_MB = 512
@@ -37,8 +37,6 @@ def kafka(home: Home) -> Service:
             _format((*java, "kafka.tools.StorageTool"), str(config))
 
     def ready() -> bool:
-        if not listens(home.ports.kafka):
-            return False
         with admin(home.settings()) as client:
             return bool(client.describe_cluster()["brokers"])
 

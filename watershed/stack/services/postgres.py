@@ -8,13 +8,13 @@ import signal
 import subprocess
 from pathlib import Path
 from pwd import struct_passwd
-from typing import Any
 
 from watershed.contracts.load import load_contracts
 from watershed.errors import StackError
 from watershed.stack.home import Home, server_user, write_private
 from watershed.stack.packages import package_folder
-from watershed.stack.service import Service, listens, render
+from watershed.stack.processes import as_user
+from watershed.stack.service import Service, render
 from watershed.stores.postgres import ensure_database, ensure_tables
 
 ADMIN = "postgres"
@@ -34,12 +34,10 @@ def postgres(home: Home) -> Service:
     def prepare() -> None:
         if not (data / "PG_VERSION").exists():
             _initdb(home, data, user)
-        _write(data / "postgresql.conf", render("postgresql.conf", home), user)
-        _write(data / "pg_hba.conf", HBA, user)
+        write_private(data / "postgresql.conf", render("postgresql.conf", home), user)
+        write_private(data / "pg_hba.conf", HBA, user)
 
     def ready() -> bool:
-        if not listens(home.ports.postgres):
-            return False
         check = [program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(home.ports.postgres)]
         return subprocess.run(check).returncode == 0
 
@@ -68,8 +66,9 @@ def _initdb(home: Home, data: Path, user: struct_passwd | None) -> None:
         part.parent.chmod(0o711)  # the server's user passes through
     part.mkdir(mode=0o700)
     password = part.with_name(part.name + ".pw")
-    _own(part, user)
-    _write(password, home.secret("postgres_admin_password"), user)
+    if user is not None:
+        os.chown(part, user.pw_uid, user.pw_gid)
+    write_private(password, home.secret("postgres_admin_password"), user)
     command = [program("initdb"), "-D", str(part), "-U", ADMIN, "--pwfile", str(password),
                "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", **as_user(user))
@@ -77,20 +76,3 @@ def _initdb(home: Home, data: Path, user: struct_passwd | None) -> None:
     if done.returncode:
         raise StackError(f"initdb failed: {done.stderr[-600:]}", "is there room on the disk?")
     part.rename(data)
-
-
-def as_user(user: struct_passwd | None) -> dict[str, Any]:
-    """What ``subprocess`` needs to run a program as ``user``."""
-    if user is None:
-        return {}
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
-def _write(path: Path, text: str, user: struct_passwd | None) -> None:
-    write_private(path, text)
-    _own(path, user)
-
-
-def _own(path: Path, user: struct_passwd | None) -> None:
-    if user is not None:
-        os.chown(path, user.pw_uid, user.pw_gid)

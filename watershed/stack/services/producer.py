@@ -9,13 +9,15 @@ from watershed.stack.home import ROOT, Home
 from watershed.stack.service import Service
 from watershed.stores.topics import end_offsets
 
+EVENT_TYPE = "transaction"
+
 
 def producer(home: Home, rate: int) -> Service:
     """``producers/transactions.py``; ready once its first event is in Kafka."""
     before: list[int] = []
     settings = home.settings()
     contracts = load_contracts(settings.schemas_dir, settings.topics)
-    topic = contracts["transaction"].topic.name
+    topic = contracts[EVENT_TYPE].topic.name
 
     def ready() -> bool:
         before.append(sum(end_offsets(settings, topic).values()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from watershed.stack.home import Home, write_private
 from watershed.stack.packages import package_folder
-from watershed.stack.service import Service, listens, render
+from watershed.stack.service import Service, render
 from watershed.stores.cache import connect
 
 
@@ -17,8 +17,6 @@ def redis(home: Home) -> Service:
         write_private(config, render("valkey.conf", home, password=password, data=str(home.run)))
 
     def ready() -> bool:
-        if not listens(home.ports.redis):
-            return False
         with connect(home.settings()) as client:
             return bool(client.ping())
 

@@ -1,0 +1,93 @@
+"""``./ws up`` interrupted at any moment: nothing is left, and the next one works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.stack import PORT_OFFSET, Stack, fresh, home_for_tests, wait_until
+from watershed.stack.processes import belonging_to
+from watershed.stack.state import read_state, running
+
+SUPERVISOR = "watershed.stack.supervisor"
+
+
+@pytest.fixture(scope="module")
+def other(stack: Stack) -> Iterator[Stack]:
+    """A stack in a second home, on the ports of the shared one, which is down meanwhile."""
+    stack.ws("down")
+    other = fresh(Path(f"{home_for_tests()}-interrupted"))
+    yield other
+    other.destroy()
+    stack.up()
+
+
+def _supervisors(stack: Stack) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if {SUPERVISOR, str(stack.home.path)} <= set(process.info["cmdline"] or [])
+    ]
+
+
+def _has_state(stack: Stack) -> bool:
+    return read_state(stack.home) is not None
+
+
+def _has_servers(stack: Stack) -> bool:
+    return bool(belonging_to(stack.home))
+
+
+def _has_kafka(stack: Stack) -> bool:
+    state = read_state(stack.home)
+    return state is not None and "kafka" in state.services and stack.is_ready("kafka")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("reached", [_supervisors, _has_state, _has_servers, _has_kafka])
+def test_interrupted_while_starting(
+    other: Stack, reached: Callable[[Stack], object], number: signal.Signals
+) -> None:
+    starting = other.starting("--rate", "0", "--port-offset", str(PORT_OFFSET))
+    wait_until(lambda: bool(reached(other)), reached.__name__)
+    _end(other, starting, number)
+
+
+def test_interrupted_while_it_waits_for_the_first_event(other: Stack) -> None:
+    """The cache is stopped, so that no event goes all the way."""
+    starting = other.starting("--port-offset", str(PORT_OFFSET))
+    assert starting.stdout is not None
+    ready = iter(starting.stdout.readline, "")
+    assert any("redis" in line for line in ready)
+    cache = other.process("redis").pid
+    os.killpg(cache, signal.SIGSTOP)
+    wait_until(lambda: bool((state := read_state(other.home)) and state.ready), "all is ready")
+    assert any("stream" in line for line in ready)
+    starting.send_signal(signal.SIGINT)
+    os.killpg(cache, signal.SIGCONT)
+    _ended(other, starting)
+
+
+def test_starts_afterwards(other: Stack) -> None:
+    other.up()
+    assert other.status()["healthy"]
+
+
+def _end(stack: Stack, starting: subprocess.Popen[str], number: signal.Signals) -> None:
+    starting.send_signal(number)
+    _ended(stack, starting)
+
+
+def _ended(stack: Stack, starting: subprocess.Popen[str]) -> None:
+    said, _ = starting.communicate(timeout=120)
+    assert starting.returncode == 130, said
+    assert said.endswith("stopping …\nstopped\n")
+    assert not running(stack.home)
+    assert _supervisors(stack) == []
+    assert belonging_to(stack.home) == []

@@ -1,0 +1,39 @@
+"""What ``./ws up`` and ``./ws status`` say of a running stack."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.stack import Stack, wait_until
+from watershed.status import flows
+
+
+@pytest.mark.parametrize("server", ["kafka", "postgres", "cassandra", "redis"])
+def test_status_names_a_server_that_is_silent(stack: Stack, server: str) -> None:
+    group = stack.process(server).pid
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        status = stack.status()
+    finally:
+        os.killpg(group, signal.SIGCONT)
+    assert not status["healthy"]
+    assert [line.partition(":")[0] for line in status["unavailable"]] == [server]
+    wait_until(lambda: stack.status()["healthy"], "every server answers again")
+
+
+def test_events_flow_once_one_came_since_the_start(stack: Stack, produce) -> None:
+    produce("--rate", "0", "--count", "10").wait(60)
+    wait_until(lambda: _is_caught_up(stack), "there are events from before")
+    start = datetime.now(UTC)
+    assert not flows(stack.settings, "transaction", start)
+    produce("--rate", "0", "--count", "10").wait(60)
+    wait_until(lambda: flows(stack.settings, "transaction", start), "an event went all the way")
+
+
+def _is_caught_up(stack: Stack) -> bool:
+    [contract] = stack.status()["contracts"]
+    return bool(contract["lag_events"] == 0)

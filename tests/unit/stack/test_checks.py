@@ -1,0 +1,56 @@
+"""What keeps a stack from starting, and what does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from watershed.stack import checks
+from watershed.stack.checks import GB, MEMORY_GB, problems
+from watershed.stack.home import Home
+from watershed.stack.processes import MARK
+
+HELD_BYTES = 200 * 2**20
+HOLD = f"x = b'x' * {HELD_BYTES}; print(flush=True); input()"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home on a machine that has a little less memory free than a stack needs."""
+    free = SimpleNamespace(available=MEMORY_GB * GB - HELD_BYTES // 2)
+    monkeypatch.setattr(checks.psutil, "virtual_memory", lambda: free)
+    return Home.open(tmp_path, 40_000)
+
+
+@pytest.fixture
+def left_over(home: Home) -> Iterator[None]:
+    """A process of the home's that its supervisor left behind, with some memory."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        env=os.environ | {MARK: str(home.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield
+    process.communicate(b"\n")
+
+
+def _memory(home: Home) -> list[str]:
+    return [problem for problem in problems(home) if "memory" in problem]
+
+
+def test_too_little_memory_is_said(home: Home) -> None:
+    assert _memory(home) == [f"2.9 GB of memory are free; {MEMORY_GB} are needed: end something"]
+
+
+@pytest.mark.usefixtures("left_over")
+def test_memory_of_what_a_start_ends_counts_as_free(home: Home) -> None:
+    assert _memory(home) == []

@@ -1,0 +1,41 @@
+"""A stack's folder: what belongs to it, and how a file in it is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from watershed.stack.home import Home, server_user, write_private
+
+
+def test_a_link_that_somebody_planted_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("theirs")
+    for name in ("conf", "conf.part"):
+        (tmp_path / name).symlink_to(victim)
+    write_private(tmp_path / "conf", "ours")
+    assert victim.read_text() == "theirs"
+    assert not (tmp_path / "conf").is_symlink()
+    assert (tmp_path / "conf").read_text() == "ours"
+    assert (tmp_path / "conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_killed_writer_left_is_in_nobody_s_way(tmp_path: Path) -> None:
+    (tmp_path / "stack.json.part").write_text("{")
+    home = Home.open(tmp_path)
+    assert home.foreign() == []
+    assert home.entries() == [tmp_path / "stack.json.part"]
+    home.prepare()
+    assert home.exists
+    assert not (tmp_path / "stack.json.part").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_for_the_server_s_user_is_theirs_alone(tmp_path: Path) -> None:
+    user = server_user()
+    assert user is not None
+    write_private(tmp_path / "conf", "", user)
+    found = (tmp_path / "conf").stat()
+    assert (found.st_uid, found.st_mode & 0o777) == (user.pw_uid, 0o600)
