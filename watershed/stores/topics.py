@@ -17,6 +17,7 @@ from watershed.settings import Settings
 HOUR_MS = 3_600_000
 READ_TIMEOUT_MS = 5_000
 CLOCK_TOPIC = "watershed.clock"
+RECONNECT_MAX_MS = 1_000  # the default of 30 s would leave a returned broker unused for as long
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class TopicState:
 @contextmanager
 def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     """An administrative client, closed at the end. Raises KafkaError."""
-    client = KafkaAdminClient(bootstrap_servers=settings.kafka_brokers.split(","))
+    client = KafkaAdminClient(
+        bootstrap_servers=settings.kafka_brokers.split(","),
+        reconnect_backoff_max_ms=RECONNECT_MAX_MS,
+    )
     try:
         yield client
     finally:
