@@ -41,6 +41,7 @@ from watershed.errors import (
 )
 from watershed.settings import Settings, load_settings
 from watershed.spark.batch import BatchWriter, events_of
+from watershed.spark.cassandra import close_idle_sessions
 from watershed.spark.session import spark_session
 from watershed.stores import cassandra, control, history, lease, postgres, versions
 from watershed.stores.control import Progress
@@ -101,6 +102,7 @@ class ContractStream(threading.Thread):
                     raise SparkEndedError(
                         "Spark's JVM ended", "whoever supervises this process starts it again"
                     ) from error
+                close_idle_sessions(self._spark)
                 failures = 0 if time.monotonic() - started > PAUSE_S[-1] else failures + 1
                 pause = PAUSE_S[min(failures, len(PAUSE_S) - 1)]
                 log.warning("%s: again in %s s: %s", self._contract.type, pause, brief(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 import stamina
 
 from tests.oracle import Oracle
+from tests.progress import is_caught_up
 from tests.stack import Stack, fresh, home_for_tests, wait_until
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract
@@ -23,6 +25,15 @@ from watershed.stores.topics import topic_state
 for noisy in ("kafka", "cassandra"):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)
 stamina.instrumentation.set_on_retry_hooks([])
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=random.randrange(2**32), help="repeats a run")
+    parser.addoption("--kills", type=int, default=50, help="of tests/faults/soak.py")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed {config.getoption('seed')}: repeat with --seed"
 
 
 @pytest.fixture(scope="session")
@@ -68,21 +79,13 @@ def produce(stack: Stack, oracle: Oracle):  # type: ignore[no-untyped-def]
         process.communicate(timeout=30)
 
 
-def is_caught_up(stack: Stack) -> bool:
-    """Whether everything that Kafka has is committed."""
-    end = topic_state(stack.settings, "transaction").end
-    with postgres.connect(stack.settings) as connection:
-        cursor = connection.cursor()
-        cursor.execute("SELECT kafka_partition, next_offset FROM control.stream_offset")
-        return dict(cursor.fetchall()) == end
-
-
 @pytest.fixture
 def verify(stack: Stack, oracle: Oracle, transaction: Contract):  # type: ignore[no-untyped-def]
     """Check every store against the oracle once the stream has caught up, and run the audit."""
 
     def check() -> None:
         wait_until(lambda: is_caught_up(stack), "the stream has caught up")
+        oracle.read()
         end = topic_state(stack.settings, "transaction").end
         acknowledged = oracle.offsets()
         assert {p: list(range(n)) for p, n in end.items() if n} == acknowledged
@@ -104,7 +107,7 @@ def _check_positions(stack: Stack, oracle: Oracle, transaction: Contract) -> Non
     expected = oracle.positions()
     assert {p.groups[0]: (p.value, p.events) for p in positions} == expected
     assert sum((s.value for s in sums), Decimal(0)) == sum(value for value, _ in expected.values())
-    assert counted == (len(oracle.valid()), oracle.invalid())
+    assert counted == (oracle.valid, oracle.invalid)
 
 
 def _check_cache(stack: Stack, oracle: Oracle) -> None:

@@ -4,60 +4,68 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 KEEP = 100
 CRITICAL = Decimal(95)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Oracle:
-    """Reads the acknowledgement log of every producer of a test run."""
+    """Reads the acknowledgement log of every producer of a test run; what it knows only grows."""
 
     log: Path
+    valid: int = 0
+    """Valid events, repeated ones as often as they were sent."""
+    invalid: int = 0
+    _read_to: int = 0
+    _offsets: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _sums: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    _counts: Counter[str] = field(default_factory=Counter)
+    _critical: dict[str, dict[str, datetime]] = field(default_factory=lambda: defaultdict(dict))
 
-    def lines(self) -> list[dict[str, Any]]:
-        """Every acknowledged record."""
+    def read(self) -> None:
+        """Take in what was acknowledged since it was last read."""
         if not self.log.exists():
-            return []
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+            return
+        with self.log.open("rb") as file:
+            file.seek(self._read_to)
+            self._take_all(file)
+            self._read_to = file.tell()
+
+    def _take_all(self, file: BinaryIO) -> None:
+        for text in file:
+            line = json.loads(text)
+            self._offsets[line["partition"]].append(line["offset"])
+            if line["kind"] == "invalid":
+                self.invalid += 1
+            else:
+                self._take(json.loads(line["value"], parse_float=Decimal))
+
+    def _take(self, event: dict[str, Any]) -> None:
+        amount = Decimal(event["amount"])
+        self.valid += 1
+        self._sums[event["currency"]] += amount
+        self._counts[event["currency"]] += 1
+        if abs(amount) >= CRITICAL:
+            time = datetime.fromisoformat(event["event_time"])
+            self._critical[event["branch"]][event["transaction_id"]] = time
 
     def offsets(self) -> dict[int, list[int]]:
         """The acknowledged offsets of each partition, sorted."""
-        found: dict[int, list[int]] = defaultdict(list)
-        for line in self.lines():
-            found[line["partition"]].append(line["offset"])
-        return {partition: sorted(offsets) for partition, offsets in found.items()}
-
-    def valid(self) -> list[dict[str, Any]]:
-        """Valid events, repeated ones as often as they were sent, in order of acknowledgement."""
-        good = [line for line in self.lines() if line["kind"] != "invalid"]
-        return [json.loads(line["value"], parse_float=Decimal) for line in good]
-
-    def invalid(self) -> int:
-        return sum(line["kind"] == "invalid" for line in self.lines())
+        return {partition: sorted(offsets) for partition, offsets in self._offsets.items()}
 
     def positions(self) -> dict[str, tuple[Decimal, int]]:
         """Sum and count by currency."""
-        sums: dict[str, Decimal] = defaultdict(Decimal)
-        counts: Counter[str] = Counter()
-        for event in self.valid():
-            sums[event["currency"]] += Decimal(event["amount"])
-            counts[event["currency"]] += 1
-        return {currency: (sums[currency], counts[currency]) for currency in sums}
+        return {currency: (self._sums[currency], self._counts[currency]) for currency in self._sums}
 
     def critical(self) -> dict[str, list[str]]:
         """Ids of the newest critical events by branch, newest first."""
-        times: dict[str, dict[str, datetime]] = defaultdict(dict)
-        for event in self.valid():
-            if abs(Decimal(event["amount"])) >= CRITICAL:
-                time = datetime.fromisoformat(event["event_time"])
-                times[event["branch"]][event["transaction_id"]] = time
         return {
             branch: sorted(of, key=lambda one: (of[one], one), reverse=True)[:KEEP]
-            for branch, of in times.items()
+            for branch, of in self._critical.items()
         }

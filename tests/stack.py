@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ import stamina
 
 from watershed.settings import Settings
 from watershed.stack.home import ROOT, Home
-from watershed.stack.state import read_state
+from watershed.stack.state import StackState, read_state
 
 PORT_OFFSET = int(os.environ.get("WATERSHED_TEST_PORT_OFFSET", "21000"))
 """Another one lets a second checkout's tests run beside these."""
+DISK_GB = 6  # as many as `./ws up` asks for, and one; only what is used takes memory
 
 
 class NotYetError(AssertionError):
@@ -95,26 +97,69 @@ class Stack:
 
     def process(self, service: str) -> psutil.Process:
         """The running process of a service."""
+        found = self.state().services[service]
+        assert found.pid is not None, f"{service} does not run: {found}"
+        return psutil.Process(found.pid)
+
+    def state(self) -> StackState:
+        """What its supervisor reports."""
         state = read_state(self.home)
         assert state is not None
-        pid = state.services[service].pid
-        assert pid is not None, f"{service} does not run: {state.services[service]}"
-        return psutil.Process(pid)
+        return state
 
     def is_ready(self, service: str) -> bool:
-        state = read_state(self.home)
-        return state is not None and state.services[service].status == "ready"
+        return self.state().services[service].status == "ready"
 
     def restarts(self, service: str) -> int:
-        state = read_state(self.home)
-        assert state is not None
-        return state.services[service].restarts
+        return self.state().services[service].restarts
+
+    def send(self, service: str, number: signal.Signals) -> list[psutil.Process]:
+        """Signal a service with all it started; the processes that were meant."""
+        leader = self.process(service)
+        leader.suspend()  # it starts no other while they are looked up
+        # By descent: each of PostgreSQL's backends leads a process group of its own.
+        family = [leader, *leader.children(recursive=True)]
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        return family
 
     def kill(self, service: str) -> None:
         """SIGKILL a service with all it started, and wait until it runs again."""
         before = self.restarts(service)
-        os.killpg(self.process(service).pid, signal.SIGKILL)
+        self.send(service, signal.SIGKILL)
         self.wait_restarted(service, before)
+
+    @contextmanager
+    def paused(self, service: str) -> Iterator[None]:
+        """A service that hangs: it keeps its connections and answers none of them."""
+        family = self.send(service, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    @contextmanager
+    def away(self, service: str) -> Iterator[None]:
+        """A service that was killed, and runs again only afterwards."""
+        before = self.restarts(service)
+        with self._unsupervised():
+            killed = self.send(service, signal.SIGKILL)
+            wait_until(lambda: all(map(ended, killed)), f"{service} is gone")
+            yield
+        self.wait_restarted(service, before)
+
+    @contextmanager
+    def _unsupervised(self) -> Iterator[None]:
+        """Nothing that ends is restarted meanwhile."""
+        supervisor = psutil.Process(self.state().pid)
+        supervisor.suspend()
+        try:
+            yield
+        finally:
+            supervisor.resume()
 
     def wait_restarted(self, service: str, before: int) -> None:
         """Wait until a service has been restarted since it had ``before`` restarts."""
@@ -129,20 +174,62 @@ class Stack:
         path.write_text(failpoint)
         return path
 
+    @property
+    def has_disk(self) -> bool:
+        """Whether its home lies on a file system of its own."""
+        return self.home.path.parent.is_mount()
+
+    @contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """A disk on which what is written now is all there is room for.
+
+        The file system is cut down to what it holds: a file that fills it would take memory.
+        """
+        used = shutil.disk_usage(self.home.path).used
+        _mount(self.home.path.parent, "remount", f"size={used + 2**20}")
+        try:
+            yield
+        finally:
+            _mount(self.home.path.parent, "remount", f"size={DISK_GB}g")
+
     def destroy(self) -> None:
         self.ws("destroy", "--yes")
+        if self.has_disk:
+            subprocess.run(["umount", self.home.path.parent], check=True)  # noqa: S607
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether a process has ended, be it that nobody has asked how."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def home_for_tests() -> Path:
     """A folder that PostgreSQL's user can reach when the tests run as root."""
     base = Path("/var/tmp") if os.geteuid() == 0 else Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
-    return base / f"watershed-tests-{os.getuid()}-{PORT_OFFSET}"
+    return base / f"watershed-tests-{os.getuid()}-{PORT_OFFSET}" / "home"
 
 
 def fresh(home: Path) -> Stack:
-    """A stack in an empty home; one that an interrupted run left behind is taken away."""
+    """A stack in an empty home; one that an interrupted run left behind is taken away.
+
+    Root gets a disk of its own for it, in memory, so that a test can fill it: the stack that all
+    tests share serves for that too, where a second one would cost a minute and 3 GB.
+    """
     left_over = Stack(Home.open(home))
     if left_over.home.exists:
         left_over.destroy()
     shutil.rmtree(home, ignore_errors=True)
+    home.parent.mkdir(exist_ok=True)
+    if os.geteuid() == 0 and not home.parent.is_mount():
+        # Where it is not allowed, as in a container, the folder will do.
+        with suppress(subprocess.CalledProcessError):
+            _mount(home.parent, f"size={DISK_GB}g", "mode=711")
     return Stack(Home.open(home, PORT_OFFSET))
+
+
+def _mount(folder: Path, *options: str) -> None:
+    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "watershed-tests", folder]
+    subprocess.run(command, check=True, capture_output=True)

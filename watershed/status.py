@@ -171,6 +171,15 @@ def flows(settings: Settings, event_type: str, since: datetime) -> bool:
         return False
 
 
+def refusal(settings: Settings, event_type: str) -> str | None:
+    """Why the contract's stream does not go on; None when it does, or PostgreSQL is away."""
+    try:
+        with postgres.connect(settings) as connection:
+            return control.refusal(connection, event_type)
+    except UNAVAILABLE:
+        return None
+
+
 def _arrived(settings: Settings, event_type: str, since: datetime) -> bool:
     with postgres.connect(settings) as connection:
         cursor = connection.cursor()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from uuid import uuid4
 
-import psutil
 import pytest
 from kafka.admin import NewTopic
 
-from tests.stack import Stack, wait_until
-from watershed.reachable import listens
-from watershed.stack.state import read_state
+from tests.stack import Stack
 from watershed.stores.topics import admin
 
 
@@ -22,23 +20,9 @@ class Broker:
     stack: Stack
     brokers: str
 
-    def stop(self) -> None:
-        """End the broker and keep its supervisor from starting it again."""
-        broker = self.stack.process("kafka")
-        self._supervisor().suspend()
-        broker.terminate()
-        wait_until(lambda: not listens(self.brokers), "the broker is gone")
-
-    def start(self) -> None:
-        """Let the supervisor start it again, and wait until it answers."""
-        before = self.stack.restarts("kafka")
-        self._supervisor().resume()
-        self.stack.wait_restarted("kafka", before)
-
-    def _supervisor(self) -> psutil.Process:
-        state = read_state(self.stack.home)
-        assert state is not None
-        return psutil.Process(state.pid)
+    def away(self) -> AbstractContextManager[None]:
+        """Takes it away for a while; it answers again at the end."""
+        return self.stack.away("kafka")
 
 
 @pytest.fixture

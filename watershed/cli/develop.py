@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -23,17 +24,29 @@ CHECKS = {
     "packages": ["deptry", "."],
 }
 TIERS = ["tests/unit", "tests/live", "tests/faults"]
+SOAK = ["tests/faults/soak.py", "--capture=no"]
 PINS = ("bootstrap", "main")
 
 
-def test(context: typer.Context) -> None:
+def test(
+    context: typer.Context,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Only faults, at random moments, until --kills.")
+    ] = False,
+    kills: Annotated[int, typer.Option(min=1, help="How many, with --faults.")] = 50,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Repeats the chance of the run that printed it.")
+    ] = None,
+) -> None:
     """Everything a change must pass: checks, then unit, live and fault tests on real servers.
 
     More arguments go to pytest: ./ws test tests/unit -k contract (the checks are then left out).
     """
-    if not context.args:
+    chosen = [*SOAK, f"--kills={kills}", *context.args] if faults else context.args
+    if not chosen:
         check()
-    _exit_with(_run([sys.executable, "-m", "pytest", *(context.args or TIERS)]))
+    again = [] if seed is None else [f"--seed={seed}"]
+    _exit_with(_run([sys.executable, "-m", "pytest", *(chosen or TIERS), *again]))
 
 
 def check() -> None:

@@ -25,7 +25,7 @@ from watershed.stack.home import Home
 from watershed.stack.launcher import launch, stop
 from watershed.stack.services.producer import EVENT_TYPE
 from watershed.stack.state import StackState, read_state, running
-from watershed.status import flows
+from watershed.status import flows, refusal
 
 POLL_S = 0.25
 START_TIMEOUT_S = 300
@@ -166,6 +166,8 @@ def _wait_for_data(stack: Home, since: datetime, interruption: Interruption) -> 
     settings = stack.settings()
     deadline = time.monotonic() + START_TIMEOUT_S
     while not flows(settings, EVENT_TYPE, since):
+        if why := refusal(settings, EVENT_TYPE):
+            fail(f"the stack runs, but the stream does not go on: {why}")
         if time.monotonic() > deadline:
             fail(
                 "no event went through all stores: see ./ws status and ./ws logs stream; the stack"

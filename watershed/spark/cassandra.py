@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from watershed.settings import Settings
@@ -25,3 +27,14 @@ def append(
     stamped.write.format("org.apache.spark.sql.cassandra").options(
         keyspace=settings.cassandra_keyspace, table=table, ttl="ttl", writetime="writetime"
     ).mode("append").save()
+
+
+def close_idle_sessions(spark: SparkSession) -> None:
+    """Let the next write open a new session; for after a write that failed.
+
+    Each write begins with a refresh of the schema. One that found no control connection, as when
+    the node has just died, leaves the connector's session (driver 4.18.1) such that every later
+    refresh waits for it, without end.
+    """
+    jvm: Any = spark._jvm
+    jvm.com.datastax.spark.connector.cql.CassandraConnector.evictCache()

@@ -60,6 +60,7 @@ class Supervisor:
             thread.start()
         while not self._stopping.wait(10):
             self._trim_logs()
+            self._report()  # once more: the disk may have been full when it was due
         try:
             self._stop()
         finally:
@@ -82,19 +83,30 @@ class Supervisor:
         failures = 0
         while True:
             started = time.monotonic()
-            process = self._start(service)
-            if process is None:
-                return
-            if self._become_ready(service, process, started):
-                process.wait()
+            how = self._run_once(service, started)
             if self._stopping.is_set():
                 return
-            if not self._ready[service.name].is_set():
-                raise StackError(
-                    f"ended with {process.wait()} before it was ready{self._tail(service)}"
-                )
             failures = 0 if time.monotonic() - started > HEALTHY_S else failures + 1
-            self._restart_later(service, process, BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+            self._restart_later(service, how, BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+
+    def _run_once(self, service: Service, started: float) -> str:
+        """Start a service and wait until it ends; how it ended. Raises what a first start does."""
+        first = not self._ready[service.name].is_set()
+        try:
+            process = self._start(service)
+        except OSError as error:
+            if first:
+                raise
+            return f"could not be started: {error}"  # its disk is full: there may be room later
+        if process is None:
+            return "was not started: the stack stops"
+        if self._become_ready(service, process, started):
+            process.wait()
+        elif first and not self._stopping.is_set():
+            raise StackError(
+                f"ended with {process.wait()} before it was ready{self._tail(service)}"
+            )
+        return f"ended with {process.returncode}"
 
     def _start(self, service: Service) -> subprocess.Popen[bytes] | None:
         """Start the program; None when the stack stops instead."""
@@ -133,10 +145,8 @@ class Supervisor:
         except NOT_YET:
             return False
 
-    def _restart_later(
-        self, service: Service, process: subprocess.Popen[bytes], wait_s: float
-    ) -> None:
-        log.warning("%s ended with %s; restart in %s s", service.name, process.returncode, wait_s)
+    def _restart_later(self, service: Service, how: str, wait_s: float) -> None:
+        log.warning("%s %s; restart in %s s", service.name, how, wait_s)
         restarts = self._state.services[service.name].restarts + 1
         self._report(service, status="restarting", pid=None, restarts=restarts)
         self._stopping.wait(wait_s)

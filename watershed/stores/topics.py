@@ -19,6 +19,7 @@ from watershed.settings import Settings
 HOUR_MS = 3_600_000
 READ_TIMEOUT_MS = 5_000
 CLOCK_TOPIC = "watershed.clock"
+RECONNECT_MAX_MS = 1_000  # the default of 30 s would leave a returned broker unused for as long
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     # kafka-python waits 30 s for a broker that is away, and leaks a thread when it gives up.
     if not any(map(listens, brokers)):
         raise KafkaConnectionError(f"nothing listens at {settings.kafka_brokers}")
-    client = KafkaAdminClient(bootstrap_servers=brokers)
+    client = KafkaAdminClient(bootstrap_servers=brokers, reconnect_backoff_max_ms=RECONNECT_MAX_MS)
     try:
         yield client
     finally:
@@ -108,10 +109,15 @@ class Broker:
         servers = settings.kafka_brokers.split(",")
         self._topic = topic
         self._admin = KafkaAdminClient(
-            bootstrap_servers=servers, request_timeout_ms=READ_TIMEOUT_MS
+            bootstrap_servers=servers,
+            request_timeout_ms=READ_TIMEOUT_MS,
+            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         )
         self._producer = KafkaProducer(
-            bootstrap_servers=servers, acks="all", max_block_ms=READ_TIMEOUT_MS
+            bootstrap_servers=servers,
+            acks="all",
+            max_block_ms=READ_TIMEOUT_MS,
+            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         )
 
     def close(self) -> None:

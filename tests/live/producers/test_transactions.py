@@ -9,7 +9,7 @@ import subprocess
 import sys
 from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from time import sleep
 from typing import IO, Any, NamedTuple, Protocol
@@ -26,9 +26,7 @@ class Kafka(Protocol):
 
     brokers: str
 
-    def stop(self) -> None: ...
-
-    def start(self) -> None: ...
+    def away(self) -> AbstractContextManager[None]: ...
 
 
 class Stored(NamedTuple):
@@ -113,15 +111,6 @@ def accepted(output: str) -> int:
     return int(found[1])
 
 
-@contextmanager
-def away(kafka: Kafka) -> Iterator[None]:
-    kafka.stop()
-    try:
-        yield
-    finally:
-        kafka.start()
-
-
 def test_the_ack_log_is_what_kafka_has(kafka: Kafka, topic: str, tmp_path: Path) -> None:
     shares = ("--duplicates", "0.2", "--invalid", "0.2")
     producer = Producer(kafka, topic, tmp_path, "--rate", "0", "--count", "3000", *shares)
@@ -138,7 +127,7 @@ def test_the_ack_log_is_what_kafka_has(kafka: Kafka, topic: str, tmp_path: Path)
 def test_while_kafka_is_away_nothing_is_lost(kafka: Kafka, topic: str, tmp_path: Path) -> None:
     producer = Producer(kafka, topic, tmp_path, "--rate", "500")
     producer.runs()
-    with away(kafka):
+    with kafka.away():
         assert kafka.brokers in producer.hears("acknowledges nothing: waiting")
     assert int(producer.hears("is back").split()[-4]) > 0
     code, output = producer.end(signal.SIGTERM)
@@ -151,7 +140,7 @@ def test_while_kafka_is_away_nothing_is_lost(kafka: Kafka, topic: str, tmp_path:
 def test_a_clean_stop_waits_for_kafka(kafka: Kafka, topic: str, tmp_path: Path) -> None:
     producer = Producer(kafka, topic, tmp_path, "--rate", "300")
     producer.runs()
-    with away(kafka):
+    with kafka.away():
         producer.hears("acknowledges nothing: waiting")
         producer.process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
@@ -163,7 +152,7 @@ def test_a_clean_stop_waits_for_kafka(kafka: Kafka, topic: str, tmp_path: Path) 
 def test_a_second_signal_leaves_at_once(kafka: Kafka, topic: str, tmp_path: Path) -> None:
     producer = Producer(kafka, topic, tmp_path, "--rate", "300")
     producer.runs()
-    with away(kafka):
+    with kafka.away():
         producer.hears("acknowledges nothing: waiting")
         code, output = producer.end(signal.SIGTERM, signal.SIGINT)
     assert code == 1
@@ -171,7 +160,7 @@ def test_a_second_signal_leaves_at_once(kafka: Kafka, topic: str, tmp_path: Path
 
 
 def test_kafka_may_come_later(kafka: Kafka, topic: str, tmp_path: Path) -> None:
-    with away(kafka):
+    with kafka.away():
         producer = Producer(kafka, topic, tmp_path, "--rate", "0", "--count", "50")
         assert kafka.brokers in producer.hears("does not answer: waiting")
     producer.hears("is back")
@@ -180,7 +169,7 @@ def test_kafka_may_come_later(kafka: Kafka, topic: str, tmp_path: Path) -> None:
 
 
 def test_a_stop_before_kafka_answers(kafka: Kafka, topic: str, tmp_path: Path) -> None:
-    with away(kafka):
+    with kafka.away():
         producer = Producer(kafka, topic, tmp_path)
         producer.hears("does not answer: waiting")
         code, output = producer.end(signal.SIGTERM)
