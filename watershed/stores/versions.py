@@ -67,14 +67,11 @@ def take(connection: Connection, contract: Contract, at: Mapping[int, Progress])
 
 
 def definition(contract: Contract) -> dict[str, Any]:
-    """What a contract says, without the texts for people and without defaults."""
-    said = contract.model_dump(mode="json", exclude_defaults=True, exclude={"version"})
-    return {
-        key: {name: _undescribed(field) for name, field in value.items()} if key == "fields"
-        else value
-        for key, value in said.items()
-        if key != "description"
-    }  # fmt: skip
+    """What a contract says of events, without defaults, texts for people and the topic."""
+    apart = {"version", "description", "topic"}
+    said = contract.model_dump(mode="json", exclude_defaults=True, exclude=apart)
+    fields = {name: _undescribed(field) for name, field in said["fields"].items()}
+    return said | {"fields": fields}
 
 
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
