@@ -45,6 +45,8 @@ class Records:
         rng = self._rng
         if rng.random() < 0.02:
             return rng.choice([*WHOLE, None])
+        if rng.random() < 0.01:
+            return rng.randbytes(rng.randrange(1, 80))
         pairs = self._event()
         for _ in range(rng.choice([0, 0, 1, 1, 2, 3])):
             rng.choice(self._CHANGES)(self, pairs)
@@ -249,6 +251,11 @@ class Records:
         """Bytes that are mostly no UTF-8."""
         rng = self._rng
         at = rng.randrange(len(value) + 1)
-        if rng.random() < 0.5:
-            return value[:at] + rng.choice(BROKEN) + value[at:]
+        match rng.randrange(4):
+            case 0:
+                return value[:at] + rng.choice(BROKEN) + value[at:]
+            case 1:
+                return value[:at]  # also within a character
+            case 2:
+                return value[:at] + rng.randbytes(rng.randrange(1, 5)) + value[at:]
         return value[:at] + bytes([rng.randrange(256)]) + value[at + 1 :]
