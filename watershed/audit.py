@@ -17,7 +17,7 @@ import redis
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
 
-from watershed.committed import Extent, Place, Snapshot, snapshot
+from watershed.committed import Extent, PartitionKey, Snapshot, snapshot
 from watershed.contracts.model import Contract
 from watershed.coverage import (
     ALWAYS,
@@ -88,7 +88,7 @@ def audit(
 
 def read_all(
     session: Session, keyspace: str, contract: Contract, taken: Snapshot, watch: Watch
-) -> tuple[dict[Place, Found], Totals]:
+) -> tuple[dict[PartitionKey, Found], Totals]:
     """Every row, by Cassandra's partitions, a few at a time."""
     blocks = [(place, block) for place, extent in taken.extents.items() for block in extent.blocks]
     found = {place: Found() for place in taken.extents}
@@ -105,7 +105,7 @@ def read_all(
 
 
 def read_block(
-    session: Session, keyspace: str, contract: Contract, at: Place, offsets: range
+    session: Session, keyspace: str, contract: Contract, at: PartitionKey, offsets: range
 ) -> tuple[Found, Totals]:
     """What Cassandra has of some offsets of one partition, and what it adds up to."""
     place = *at, offsets
@@ -119,7 +119,7 @@ def read_block(
     return Found(gaps, overlaps, stored.count, quarantined), stored.totals
 
 
-def _offsets(contract: Contract, taken: Snapshot, found: dict[Place, Found]) -> Check:
+def _offsets(contract: Contract, taken: Snapshot, found: dict[PartitionKey, Found]) -> Check:
     faults = [
         f"partition {place[1]}{_of(place[0], taken)}: {fault}"
         for place, extent in taken.extents.items()

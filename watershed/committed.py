@@ -17,7 +17,7 @@ from watershed.stores.flow import Position, Sum
 EXPIRY_MARGIN = timedelta(hours=1)  # rows that may expire while they are read are not expected
 
 
-Place = tuple[str, int]
+PartitionKey = tuple[str, int]
 """A generation of a topic, and a Kafka partition."""
 
 
@@ -57,7 +57,7 @@ class Snapshot:
     sequence: int
     generation: str
     since: datetime | None
-    extents: dict[Place, Extent]
+    extents: dict[PartitionKey, Extent]
     sums: list[Sum]
     positions: list[Position]
 
@@ -121,7 +121,7 @@ def _has_older(connection: Connection, contract: Contract, begin: datetime) -> b
 
 def _extents(
     connection: Connection, contract: Contract, since: datetime | None, now: datetime
-) -> dict[Place, Extent]:
+) -> dict[PartitionKey, Extent]:
     kept = _oldest(now, contract.retention.quarantine_ttl_days)
     cursor = connection.cursor()
     cursor.execute(

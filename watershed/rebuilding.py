@@ -16,7 +16,7 @@ from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
 
 from watershed.audit import Watch, read_all, read_block
-from watershed.committed import Extent, Place, snapshot
+from watershed.committed import Extent, PartitionKey, snapshot
 from watershed.contracts.model import Contract
 from watershed.coverage import Totals, add, first_window
 from watershed.settings import Settings
@@ -100,8 +100,8 @@ def _sums(totals: Totals, first: datetime | None) -> list[Sum]:
 
 
 def _since(
-    connection: Connection, contract: Contract, seen: dict[Place, Extent]
-) -> Iterator[tuple[Place, range]]:
+    connection: Connection, contract: Contract, seen: dict[PartitionKey, Extent]
+) -> Iterator[tuple[PartitionKey, range]]:
     """What is committed now and was not when the snapshot was taken."""
     for place, state in control.all_progress(connection, contract.type).items():
         begin = seen[place].offsets.stop if place in seen else state.begin

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
 
-from watershed.committed import Place
+from watershed.committed import PartitionKey
 from watershed.contracts.model import Contract
 from watershed.errors import ProgressError, StoreError
 from watershed.settings import Settings
@@ -92,7 +92,9 @@ def give_up(settings: Settings, contract: Contract, repair: Repair) -> None:
         _log(connection, contract, repair, generation)
 
 
-def _skip(connection: Connection, contract: Contract, place: Place, begin: int, end: int) -> None:
+def _skip(
+    connection: Connection, contract: Contract, place: PartitionKey, begin: int, end: int
+) -> None:
     cursor = connection.cursor()
     cursor.execute(
         "UPDATE control.stream_offset SET next_offset = %s, skipped = skipped + %s"
