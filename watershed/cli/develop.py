@@ -15,7 +15,6 @@ from watershed.stack import jars
 from watershed.stack.home import ROOT
 
 BIN = Path(sys.executable).parent
-CODE = ["watershed", "jobs", "producers", "tests", "ws"]
 CHECKS = {
     "lint": ["ruff", "check", "--quiet", "."],
     "format": ["ruff", "format", "--check", "--quiet", "."],
