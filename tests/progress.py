@@ -18,7 +18,10 @@ def is_caught_up(stack: Stack) -> bool:
     end = topic_state(stack.settings, "transaction").end
     with postgres.connect(stack.settings) as connection:
         cursor = connection.cursor()
-        cursor.execute("SELECT kafka_partition, next_offset FROM control.stream_offset")
+        cursor.execute(
+            "SELECT kafka_partition, next_offset FROM control.stream_offset"
+            " WHERE type = 'transaction'"
+        )
         return dict(cursor.fetchall()) == end
 
 

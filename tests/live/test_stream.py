@@ -82,7 +82,8 @@ def _range(stack: Stack) -> tuple[str, OffsetRange]:
         cursor = connection.cursor()
         cursor.execute(
             "SELECT generation, kafka_partition, from_offset, to_offset, arrival_min, arrival_max,"
-            " stored, quarantined FROM control.stream_batch WHERE kafka_partition = 0"
+            " stored, quarantined FROM control.stream_batch"
+            " WHERE type = 'transaction' AND kafka_partition = 0"
             " ORDER BY from_offset DESC LIMIT 1"
         )
         generation, *rest = cursor.fetchone()  # type: ignore[misc]
