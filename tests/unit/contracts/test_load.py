@@ -169,3 +169,19 @@ def test_topics_must_differ(text: str, tmp_path: Path) -> None:
 def test_no_contract_at_all(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"no folder in it has a contract\.yaml"):
         load_contracts(tmp_path)
+
+
+def test_a_topic_is_renamed_by_a_setting(transaction_folder: Path) -> None:
+    contracts = load_contracts(transaction_folder.parent, {"transaction": "bank.transaction"})
+    assert contracts["transaction"].topic.name == "bank.transaction"
+    assert contracts["transaction"].topic.partitions == 3
+
+
+@pytest.mark.parametrize(
+    ("event_type", "topic"), [("transactions", "bank"), ("transaction", "no name")]
+)
+def test_a_topic_that_cannot_be_renamed_is_named(
+    event_type: str, topic: str, transaction_folder: Path
+) -> None:
+    with pytest.raises(ContractError, match=f"topics={event_type}={topic}"):
+        load_contracts(transaction_folder.parent, {event_type: topic})
