@@ -12,6 +12,7 @@ from tests.cases import raw
 from tests.oracle import Oracle
 from tests.stack import Stack
 from watershed.contracts.model import Contract
+from watershed.contracts.validate import MAX_EVENT_BYTES, MAX_KEPT_BYTES
 from watershed.coverage import ALWAYS
 from watershed.errors import OvertakenError, ProgressError
 from watershed.producing import AckLog, Record
@@ -36,20 +37,32 @@ def test_broken_records_are_quarantined_whole_and_their_neighbours_stored(
 ) -> None:
     values = [(path.read_bytes(), "valid") for path in EXAMPLES]
     cases = [json.loads(path.read_text()) for path in REJECTED]
-    small = [case for case in cases if case["reason"] != "oversize"]  # the broker refuses that one
-    values += [(raw(case), "invalid") for case in small]
+    values += [(raw(case), "invalid") for case in cases]
     sent = _send(stack, oracle, values)
     verify()
     found = _quarantined(stack, sent)
-    for (value, kind), case in zip(values[len(EXAMPLES) :], small, strict=True):
+    for (value, kind), case in zip(values[len(EXAMPLES) :], cases, strict=True):
         assert kind == "invalid"
         assert (case["reason"], value) in found
+
+
+def test_a_record_that_is_huge_once_unpacked_is_no_stop(
+    stack: Stack, oracle: Oracle, verify
+) -> None:
+    huge = b" " * (3 * MAX_KEPT_BYTES)
+    sent = _send(stack, oracle, [(huge, "invalid"), (EXAMPLES[0].read_bytes(), "valid")])
+    verify()
+    assert ("oversize", huge[:MAX_KEPT_BYTES]) in _quarantined(stack, sent)
 
 
 def _send(
     stack: Stack, oracle: Oracle, values: list[tuple[bytes | None, str]]
 ) -> list[tuple[int, int]]:
-    producer = KafkaProducer(bootstrap_servers=stack.settings.kafka_brokers)
+    producer = KafkaProducer(
+        bootstrap_servers=stack.settings.kafka_brokers,
+        compression_type="gzip",  # so that the broker takes what is oversize
+        max_request_size=64 * MAX_EVENT_BYTES,
+    )
     log = AckLog(oracle.log)
     places = []
     for value, kind in values:

@@ -18,6 +18,10 @@ from watershed.contracts.model import Contract, Field
 from watershed.contracts.reasons import Reason
 
 MAX_EVENT_BYTES = 1_048_576
+MAX_KEPT_BYTES = 8 * MAX_EVENT_BYTES
+"""What quarantine keeps of a record: a batch of Kafka may be small, and huge once unpacked, and
+Cassandra takes no write beyond 16 MiB."""
+
 MAX_DEPTH = 500
 """Levels of arrays and objects, the event's own included: half of what either parser takes."""
 

@@ -26,7 +26,13 @@ from pyspark.sql import functions as F
 
 from watershed.contracts.model import Contract, Field
 from watershed.contracts.reasons import Reason
-from watershed.contracts.validate import EXCERPT_LENGTH, MAX_DEPTH, MAX_EVENT_BYTES, longest
+from watershed.contracts.validate import (
+    EXCERPT_LENGTH,
+    MAX_DEPTH,
+    MAX_EVENT_BYTES,
+    MAX_KEPT_BYTES,
+    longest,
+)
 from watershed.spark.types import MARK, bound, matches, refusal, value
 
 STRICT = {"allowNonNumericNumbers": "false", "allowSingleQuotes": "false"}
@@ -71,7 +77,7 @@ def validated(records: DataFrame, contract: Contract) -> DataFrame:
         .withColumn("_fault", _fault(contract))
         .select(
             *[F.col(name) for name in records.columns if name != "value"],
-            F.when(refused, F.col("value")).alias("value"),
+            F.when(refused, F.col("value").substr(1, MAX_KEPT_BYTES)).alias("value"),
             reason.alias("_reason"),
             F.when(refused, _detail(reason)).alias("_detail"),
             F.when(valid & _has_undeclared(contract), _text()).alias("extra"),

@@ -50,9 +50,10 @@ def kafka(home: Home) -> Service:
 
 
 def _format(tool: tuple[str, ...], config: str) -> None:
+    # One id in 64 begins with a dash, which must not look like an option.
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     done = subprocess.run(
-        [*tool, "format", "-t", cluster, "-c", config], capture_output=True, text=True
+        [*tool, "format", f"--cluster-id={cluster}", "-c", config], capture_output=True, text=True
     )
     if done.returncode:
         raise StackError(f"Kafka could not make its data folder: {done.stdout}{done.stderr}")
