@@ -93,11 +93,11 @@ def test_shown_whole_with_its_bytes(stack: Stack, oracle: Oracle, verify) -> Non
 def test_replayed_once(stack: Stack, oracle: Oracle, broken: Place, verify) -> None:
     value = event()
     done = quarantine(stack, "replay", str(broken), "--value", "-", value=value)
-    assert done["found"] is False
     again = run(stack, "quarantine", "replay", str(broken), "--value", "-", value=value)
+    assert copies(stack, oracle, broken) == [done["to"]]
+    assert done["found"] is False
     assert again.returncode == 1
     assert done["to"] in again.stderr.decode()
-    assert copies(stack, oracle, broken) == [done["to"]]
     assert quarantine(stack, "show", str(broken))["replay"]["to"] == done["to"]
     [replayed] = [r for r in everything(stack) if r.value == value]
     assert replayed.key.decode() == json.loads(value)["transaction_id"]
@@ -112,11 +112,11 @@ def test_killed_on_the_way_and_sent_once(
 ) -> None:
     value = event()
     kill_at(stack, failpoint, broken, value)
-    assert quarantine(stack, "show", str(broken))["replay"]["to"] is None
+    begun = quarantine(stack, "show", str(broken))["replay"]
     done = quarantine(stack, "replay", str(broken), "--value", "-", value=value)
-    assert done["found"] is found
-    assert copies(stack, oracle, broken) == [done["to"]]
     again = run(stack, "quarantine", "replay", str(broken), "--value", "-", value=value)
+    assert copies(stack, oracle, broken) == [done["to"]]
+    assert (begun["to"], done["found"]) == (None, found)
     assert (again.returncode, done["to"] in again.stderr.decode()) == (1, True)
     verify()
 
@@ -129,8 +129,8 @@ def test_two_operators_at_once_send_once(
 
     with ThreadPoolExecutor(2) as pool:
         codes = sorted(done.returncode for done in pool.map(replay, range(2)))
-    assert codes == [0, 1]
     assert len(copies(stack, oracle, broken)) == 1
+    assert codes == [0, 1]
     verify()
 
 
@@ -140,10 +140,10 @@ def test_an_invalid_repair_is_refused_and_leaves_nothing_behind(
     wrong = event(currency="XXX")
     as_it_was = run(stack, "quarantine", "replay", str(broken))
     repaired = run(stack, "quarantine", "replay", str(broken), "--value", "-", value=wrong)
+    assert copies(stack, oracle, broken) == []
     assert (as_it_was.returncode, repaired.returncode) == (1, 1)
     assert b"mistyped_field: amount: true" in as_it_was.stderr
     assert b"out_of_enum: currency" in repaired.stderr
-    assert copies(stack, oracle, broken) == []
     assert quarantine(stack, "show", str(broken))["replay"] is None
     verify()
 

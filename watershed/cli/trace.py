@@ -75,7 +75,7 @@ def _print(found: Trace) -> None:
     if not found.occurrences:
         out.print(Text.assemble("found no ", safe(found.event_id)))
         for event_type, what in found.searched.items():
-            out.print(f"  {event_type}: {_searched(what)}", highlight=False)
+            out.print(f"  {event_type}: {_searched(what)}", highlight=False, soft_wrap=True)
         out.print("--since 30d looks further back", highlight=False)
 
 
@@ -92,20 +92,21 @@ def _searched(what: Searched) -> str:
 def _print_occurrence(one: Occurrence) -> None:
     kept = "Kafka has it" if one.in_kafka else "Kafka no longer has it"
     out.print(Text.assemble((str(one.place), "bold"), f"  {kept}"))
-    print_columns(_timeline(one))
-    print_columns(_rows(one))
+    print_columns([*_timeline(one), *_rows(one)])
     out.print()
 
 
-def _timeline(one: Occurrence) -> Iterator[tuple[str, str, str]]:
-    yield "kafka time", f"{clock(one.kafka_time)} UTC", ""
-    arrived = (one.arrival_time - one.kafka_time).total_seconds()
-    yield "arrival", f"{clock(one.arrival_time)} UTC", f"{arrived:+.3f} s"
-    if one.batch is None:
-        yield "committed", "not yet, or so long ago that the time index forgot it", ""
-        return
-    committed = (one.batch.committed_at - one.arrival_time).total_seconds()
-    yield "committed", f"{clock(one.batch.committed_at)} UTC", f"{committed:+.3f} s"
+def _timeline(one: Occurrence) -> Iterator[tuple[str, str]]:
+    yield "kafka time", f"{clock(one.kafka_time)} UTC"
+    yield "arrival", _later(one.arrival_time, one.kafka_time)
+    if one.batch:
+        yield "committed", _later(one.batch.committed_at, one.arrival_time)
+    else:
+        yield "committed", "not yet, or so long ago that the time index forgot it"
+
+
+def _later(time: datetime, before: datetime) -> str:
+    return f"{clock(time)} UTC  {(time - before).total_seconds():+.3f} s"
 
 
 def _rows(one: Occurrence) -> Iterator[tuple[str, str | Text]]:
@@ -132,7 +133,7 @@ def _counted_in(found: Sum | None) -> str | Text:
     if found is None:
         return "no sum"
     groups = " ".join(map(str, found.groups))
-    return safe(f"{clock(found.window)} UTC {groups}: {found.value} in {found.events:,} events")
+    return safe(f"{clock(found.window)} UTC {groups}: {found.value}, events: {found.events:,}")
 
 
 def _critical(critical: Critical | None) -> str | Text:
