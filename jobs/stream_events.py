@@ -78,7 +78,7 @@ class ContractStream(threading.Thread):
         self._halt = stop
         self._holder = holder
         self._cache = CacheWriter(settings, contract)
-        self._refusal = ""
+        self._refusal: str | None = ""  # not known: another process may have noted one
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -161,9 +161,9 @@ class ContractStream(threading.Thread):
         ):
             topic = broker.topic()
             at = control.resume(own, self._contract, topic)
+            if versions.check(own, self._contract):
+                cassandra.ensure_tables(self._settings, [self._contract])
             versions.take(own, self._contract, at)
-            control.refuse(own, self._contract.type, None)
-            self._refusal = ""
             writer = BatchWriter(
                 self._settings, self._contract, topic.generation, epoch, connection, session,
                 self._cache, broker,
@@ -187,7 +187,7 @@ class ContractStream(threading.Thread):
         self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", self._contract.type)
         read = records(self._spark, self._settings, self._contract.topic.name, at)
         return (
-            events_of(read, self._contract)
+            events_of(read, self._contract, at)
             .writeStream.queryName(self._contract.type)
             .foreachBatch(sink)
             .option("checkpointLocation", checkpoint)
@@ -201,6 +201,9 @@ class ContractStream(threading.Thread):
         while query.isActive and not self._halt.wait(BEAT_S):
             lease.renew(own, self._contract.type, epoch)
             sink.between_batches(BEAT_S)
+            if sink.has_succeeded and self._refusal is not None:
+                control.refuse(own, self._contract.type, None)
+                self._refusal = None
             if time.monotonic() - maintained > MAINTAIN_S:
                 maintained = time.monotonic()
                 history.prune(own, self._contract, datetime.now(UTC))
@@ -216,6 +219,7 @@ class Sink:
         self._writer = writer
         self._busy = threading.Lock()
         self._closed = False
+        self.has_succeeded = False
         self.error: Exception | None = None
 
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
@@ -224,6 +228,7 @@ class Sink:
                 return  # the checkpoint may think it is written: it is thrown away
             try:
                 self._writer.write(frame, batch_id)
+                self.has_succeeded = True
             except Exception as error:
                 self.error = error
                 raise
@@ -233,6 +238,7 @@ class Sink:
         if self._busy.acquire(timeout=timeout_s):
             try:
                 self._writer.advance_idle(CLOCK_MARGIN)
+                self.has_succeeded = True
             finally:
                 self._busy.release()
 

@@ -23,6 +23,8 @@ from watershed.stores.control import Progress
 from watershed.stores.operations import log_operation
 from watershed.stores.topics import TopicState
 
+REMAKES = "deletes the topic, makes it anew, and loses of it what is not stored"
+
 
 @dataclass(frozen=True)
 class Repair:
@@ -111,18 +113,26 @@ def _skip(
 def new_topic(settings: Settings, contract: Contract) -> Repair:
     """Go on with a re-created topic from its beginning: what it would do.
 
-    Raises StoreError when the topic is the one that is committed.
+    A topic that ends before what is committed, as after a restore of Kafka, is deleted and made
+    anew: what is in it and not stored is lost. Raises StoreError when the topic is as committed.
     """
     topic = topics.topic_state(settings, contract.topic.name)
+    command = f"repair topic {contract.type}"
     with postgres.connect(settings) as connection:
-        if control.generation(connection, contract.type) in (None, topic.generation):
-            raise _nothing(contract, f"topic {topic.name} is the one whose offsets are committed")
-    ranges = {p: (topic.begin[p], topic.end[p]) for p in topic.begin}
-    return Repair(f"repair topic {contract.type}", "reads", ranges)
+        generation = control.generation(connection, contract.type)
+        found = control.progress(connection, contract.type, topic.generation)
+    if generation not in (None, topic.generation):
+        return Repair(command, "reads", {p: (topic.begin[p], topic.end[p]) for p in topic.begin})
+    if all(state.next <= topic.end[p] for p, state in found.items()):
+        raise _nothing(contract, f"topic {topic.name} is the one whose offsets are committed")
+    lost = {p: (s.next, topic.end[p]) for p, s in found.items() if s.next < topic.end[p]}
+    return Repair(command, REMAKES, lost)
 
 
 def adopt_topic(settings: Settings, contract: Contract, repair: Repair) -> None:
     """Start the generation of the topic as it is now, behind the old one's watermark."""
+    if repair.does == REMAKES:
+        topics.recreate_topic(settings, contract)
     topic = topics.topic_state(settings, contract.topic.name)
     with postgres.connect(settings) as connection, connection:
         cursor = connection.cursor()
@@ -145,8 +155,8 @@ def _begin(
     known = control.progress(connection, contract.type, topic.generation)
     watermark = control.watermark(old)
     for partition in topic.begin.keys() - known.keys():
-        begin = topic.begin[partition]
-        control.add_partition(connection, contract, topic.generation, partition, begin, watermark)
+        # From 0 on: what has expired in it meanwhile is refused, and given up by command.
+        control.add_partition(connection, contract, topic.generation, partition, 0, watermark)
     if known and watermark:
         connection.cursor().execute(
             "UPDATE control.stream_offset SET watermark = greatest(watermark, %s)"
@@ -156,24 +166,42 @@ def _begin(
 
 
 def wrong_clock(settings: Settings, contract: Contract) -> Repair:
-    """Let records that came with a Kafka time from the future arrive now: what it would do."""
+    """Let records that came with a wrong Kafka time arrive now: what it would do."""
+    return _unread(settings, contract, "clock", "takes the present for a wrong time of")
+
+
+def ignore_clock(settings: Settings, contract: Contract, repair: Repair) -> None:
+    """Note up to which offset Kafka's times are not believed, and what stands for them."""
+    _note(settings, contract, repair, "untimed_until = %s, untimed_at = now()")
+
+
+def no_records(settings: Settings, contract: Contract) -> Repair:
+    """Go on although offsets have no record, such as transactions' markers: what it would do."""
+    return _unread(settings, contract, "holes", "skips what has no record in")
+
+
+def allow_holes(settings: Settings, contract: Contract, repair: Repair) -> None:
+    """Note up to which offset records may be missing."""
+    _note(settings, contract, repair, "holes_until = %s")
+
+
+def _unread(settings: Settings, contract: Contract, name: str, does: str) -> Repair:
+    """A repair that is about everything in Kafka that is not committed."""
     topic = topics.topic_state(settings, contract.topic.name)
     with postgres.connect(settings) as connection:
         found = control.progress(connection, contract.type, topic.generation)
     ranges = {p: (s.next, topic.end[p]) for p, s in found.items() if s.next < topic.end[p]}
     if not ranges:
         raise _nothing(contract, "every record in Kafka is committed")
-    return Repair(f"repair clock {contract.type}", "gives the present as latest arrival to", ranges)
+    return Repair(f"repair {name} {contract.type}", does, ranges)
 
 
-def ignore_clock(settings: Settings, contract: Contract, repair: Repair) -> None:
-    """Note up to which offset, and what time, Kafka's times are not believed."""
+def _note(settings: Settings, contract: Contract, repair: Repair, change: str) -> None:
     generation = topics.topic_state(settings, contract.topic.name).generation
     with postgres.connect(settings) as connection, connection:
         for partition, (_, end) in repair.ranges.items():
             connection.cursor().execute(
-                "UPDATE control.stream_offset SET untimed_until = %s,"
-                " untimed_at = greatest(watermark, now())"
+                f"UPDATE control.stream_offset SET {change}"
                 " WHERE type = %s AND generation = %s AND kafka_partition = %s",
                 [end, contract.type, generation, partition],
             )

@@ -29,7 +29,7 @@ UNREADABLE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg2.Error, StoreEr
 RATE_WINDOW_S = 30
 LOOK_S = 5.0
 STORES_S = 2.5  # what a store that is asked before Kafka may take of it
-HEARTBEAT_MAX_S = 15  # it beats every second, also between two tries after a fault
+HEARTBEAT_MAX_S = 15  # it beats every second while it streams, every five while it is refused
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def collect(home: Home) -> Status:
     for name, found in committed.items():
         partitions = _answer(status, "kafka", topics[name], all_by)
         sequence = _answer(status, "redis", cached[name], all_by)
-        if found is not None and partitions is not None:
-            status.contracts.append(_contract(name, found, sequence, partitions))
+        if found is not None:
+            status.contracts.append(_contract(name, found, sequence, partitions or []))
     _answer(status, "cassandra", raw, all_by)
     return status
 
@@ -250,8 +250,9 @@ def _partition(
 ) -> PartitionStatus:
     lag = topic.end[partition] - state.next
     age = 0.0
-    if lag > 0:
-        oldest = record_time(settings, topic.name, partition, state.next)
+    oldest_offset = max(state.next, topic.begin[partition])  # what expired has no age
+    if oldest_offset < topic.end[partition]:
+        oldest = record_time(settings, topic.name, partition, oldest_offset)
         age = max(0.0, (now - oldest).total_seconds())
     return PartitionStatus(
         partition,

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -22,7 +21,8 @@ SUPERVISOR = "watershed.stack.supervisor"
 def other(stack: Stack) -> Iterator[Stack]:
     """A stack in a second home, on the ports of the shared one, which is down meanwhile."""
     stack.ws("down")
-    other = fresh(Path(f"{home_for_tests()}-interrupted"))
+    shared = home_for_tests().parent  # not in it: it may be a disk, which ends with its stack
+    other = fresh(shared.with_name(f"{shared.name}-interrupted") / "home")
     yield other
     other.destroy()
     stack.up()

@@ -72,21 +72,29 @@ class Application:
         return (self.settings.schemas_dir.parent / f"{name}.log").read_text()
 
     def send(self, event_type: str, *amounts: str, **place: Any) -> None:
-        """Send events of these amounts; ``partition`` and ``timestamp_ms`` may be given."""
-        now_s = place["timestamp_ms"] / 1000 if "timestamp_ms" in place else time.time()
-        event_time = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds")
+        """Send events of these amounts.
+
+        ``partition``, ``timestamp_ms`` (Kafka's) and ``event_time_ms`` may be given.
+        """
+        sent_ms = place.get("timestamp_ms", time.time() * 1000)
+        event_time_s = place.pop("event_time_ms", sent_ms) / 1000
         producer = KafkaProducer(bootstrap_servers=self.settings.kafka_brokers)
         for amount in amounts:
-            event = {
-                "transaction_id": str(uuid4()),
-                "event_time": event_time,
-                "branch": "Kazan",
-                "currency": "RUB",
-                "amount": amount,
-            }
+            event = self.event(amount, event_time_s)
             value, key = json.dumps(event).encode(), event["transaction_id"].encode()
             producer.send(event_type, value, key=key, **place).get(timeout=20)
         producer.close()
+
+    def event(self, amount: str, event_time_s: float) -> dict[str, str]:
+        """One event in roubles."""
+        event_time = datetime.fromtimestamp(event_time_s, UTC).isoformat(timespec="milliseconds")
+        return {
+            "transaction_id": str(uuid4()),
+            "event_time": event_time,
+            "branch": "Kazan",
+            "currency": "RUB",
+            "amount": amount,
+        }
 
     def progress(self, event_type: str) -> dict[int, Progress]:
         """The partitions of the topic whose offsets are committed."""

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
+import psycopg2
 import typer
 from rich.progress import Progress
 from rich.prompt import Confirm
 
 from watershed import rebuilding, repairing
-from watershed.cli.shared import HOME, AsJson, HomePath, err, out, say
+from watershed.cli.shared import HOME, AsJson, HomePath, cannot, err, out, say
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.errors import SettingsError
 from watershed.repairing import Repair
 from watershed.settings import Settings
 from watershed.stack.home import Home
+from watershed.unavailable import UNAVAILABLE
 
 EventType = Annotated[str, typer.Argument(metavar="TYPE", help="An event type: transaction.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Plan = Callable[[Settings, Contract], Repair]
 Apply = Callable[[Settings, Contract, Repair], None]
+
+AWAY: tuple[type[Exception], ...] = (psycopg2.Error, *UNAVAILABLE)
 
 repair = typer.Typer(
     no_args_is_help=True,
@@ -41,7 +46,11 @@ def expired(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> N
 
 @repair.command()
 def topic(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> None:
-    """Go on with a topic that was deleted and made again, from its beginning."""
+    """Go on with a topic that was deleted and made again, from its beginning.
+
+    A topic that ends before what is stored (Kafka was restored from an older copy) is deleted and
+    made again first.
+    """
     _decide(home, event_type, repairing.new_topic, repairing.adopt_topic, yes)
 
 
@@ -54,6 +63,12 @@ def clock(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> Non
     _decide(home, event_type, repairing.wrong_clock, repairing.ignore_clock, yes)
 
 
+@repair.command()
+def holes(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> None:
+    """Skip offsets that have no record: markers of transactions, or what compaction removed."""
+    _decide(home, event_type, repairing.no_records, repairing.allow_holes, yes)
+
+
 @rebuild.command()
 def flow(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) -> None:
     """Make the two-second sums and the positions again from the raw store.
@@ -62,7 +77,10 @@ def flow(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) 
     from the raw store what Kafka no longer has.
     """
     settings, contract = _of(home, event_type)
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+    with (
+        _or_cannot("rebuild"),
+        Progress(console=err, transient=True, disable=not err.is_terminal) as progress,
+    ):
         task = progress.add_task(event_type, total=None)
         found = rebuilding.rebuild_flow(
             settings,
@@ -81,7 +99,8 @@ def flow(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) 
 @rebuild.command()
 def cache(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) -> None:
     """Empty the cache and make it again from Cassandra and PostgreSQL."""
-    sequence = rebuilding.rebuild_cache(*_of(home, event_type))
+    with _or_cannot("rebuild"):
+        sequence = rebuilding.rebuild_cache(*_of(home, event_type))
     if as_json:
         print(json.dumps({"sequence": sequence}))
     else:
@@ -90,7 +109,8 @@ def cache(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False)
 
 def _decide(home: HomePath, event_type: str, plan: Plan, apply: Apply, yes: bool) -> None:
     settings, contract = _of(home, event_type)
-    found = plan(settings, contract)
+    with _or_cannot("repair"):
+        found = plan(settings, contract)
     ranges = "\n".join(
         f"  partition {partition}: [{begin}, {end}), {end - begin:,} records"
         for partition, (begin, end) in found.ranges.items()
@@ -98,8 +118,18 @@ def _decide(home: HomePath, event_type: str, plan: Plan, apply: Apply, yes: bool
     say(f"./ws {found.command} {found.does}\n{ranges}")
     if not yes and not Confirm.ask("Do it?", console=err):
         raise typer.Abort
-    apply(settings, contract, found)
+    with _or_cannot("repair"):
+        apply(settings, contract, found)
     say("done, and noted in control.operator_log; the stream goes on within seconds")
+
+
+@contextmanager
+def _or_cannot(do: str) -> Iterator[None]:
+    """Exit with 2 when a server is away; a refusal goes on, and ends with 1."""
+    try:
+        yield
+    except AWAY as error:
+        cannot(do, error)
 
 
 def _of(home: HomePath, event_type: str) -> tuple[Settings, Contract]:

@@ -12,26 +12,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Any
 
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from watershed.caching import CacheWriter
 from watershed.contracts.model import Contract
-from watershed.errors import OvertakenError, ProgressError
+from watershed.errors import OvertakenError
 from watershed.failpoint import failpoint
 from watershed.settings import Settings
 from watershed.spark.cassandra import append
-from watershed.spark.validate import validated
+from watershed.spark.totals import (
+    check_broker,
+    check_clock,
+    floored,
+    offset_ranges,
+    summed,
+    sums,
+)
+from watershed.spark.validate import JUDGED, validated
 from watershed.stores import critical, quarantine, raw
 from watershed.stores.cache import Change, milliseconds
-from watershed.stores.commit import OffsetRange, commit
+from watershed.stores.commit import commit
 from watershed.stores.control import Progress, advance_idle, progress
 from watershed.stores.critical import CriticalEvent
-from watershed.stores.flow import Sum, total
 from watershed.stores.topics import Broker
 
 HOUR_S = 3_600
@@ -61,7 +67,7 @@ class BatchWriter:
         topic = self.broker.topic()
         known = progress(self.connection, self.contract.type, self.generation)
         self.connection.rollback()
-        check_not_behind(known, now, self.settings.broker_ahead_max_s)
+        check_broker(self.contract, known, now, datetime.now(UTC), self.settings.broker_ahead_max_s)
         if topic.generation != self.generation or topic.end.keys() - known.keys():
             raise OvertakenError(f"topic {topic.name} has changed: starting again adopts it")
         ends, kind = topic.end, self.contract.type
@@ -74,20 +80,20 @@ class BatchWriter:
         now = datetime.now(UTC)
         events = stamped(frame, self.generation, before, now).persist()
         try:
-            self._write(events, known=set(before), now=now)
+            self._write(events, before, now)
         finally:
             events.unpersist()
 
-    def _write(self, events: DataFrame, known: set[int], now: datetime) -> None:
+    def _write(self, events: DataFrame, before: dict[int, Progress], now: datetime) -> None:
         totals = summed(events, self.contract).collect()
         if not totals:
             return
-        ranges = offset_ranges(totals)
-        if new := {one.partition for one in ranges} - known:
+        if new := {row.kafka_partition for row in totals} - before.keys():
             raise OvertakenError(f"partitions {new} are new: starting again adopts them")
+        ranges = offset_ranges(self.contract, totals, before)
         if self.broker.generation() != self.generation:
             raise OvertakenError("these records are of another topic: starting again tells")
-        check_clock(self.contract, ranges, now, self.settings.broker_ahead_max_s)
+        check_clock(self.contract, totals, before, now, self.settings.broker_ahead_max_s)
         self._fail("before_quarantine")
         if any(one.quarantined for one in ranges):
             self._append_quarantine(events)
@@ -133,8 +139,11 @@ class BatchWriter:
         failpoint(name, self.settings.scratch_dir)
 
 
-def events_of(records: DataFrame, contract: Contract) -> DataFrame:
-    """Kafka's records as validated events with ``_critical``: planned once, when a query starts."""
+def events_of(records: DataFrame, contract: Contract, at: dict[int, Progress]) -> DataFrame:
+    """Kafka's records as validated events with ``_critical``: planned once, when a query starts.
+
+    ``at`` is where it starts, with what operators said of wrong Kafka times.
+    """
     named = records.select(
         "key",
         "value",
@@ -142,6 +151,10 @@ def events_of(records: DataFrame, contract: Contract) -> DataFrame:
         F.col("offset").alias("kafka_offset"),
         F.col("timestamp").alias("kafka_time"),
     )
+    if any((state.untimed_until or 0) > state.next for state in at.values()):
+        until, untimed_at = untimed(at)
+        judged = F.when(until, F.greatest("kafka_time", untimed_at)).otherwise(F.col("kafka_time"))
+        named = named.withColumn(JUDGED, judged)
     rule = F.expr(contract.critical.when)
     return validated(named, contract).withColumn("_critical", F.coalesce(rule, F.lit(False)))
 
@@ -155,11 +168,9 @@ def stamped(
     """
     watermarks = {p: milliseconds(state.watermark or EPOCH) for p, state in before.items()}
     published = F.timestamp_millis(_constant(watermarks))
-    until = {p: state.untimed_until or 0 for p, state in before.items()}
-    untimed_at = {p: milliseconds(state.untimed_at or EPOCH) for p, state in before.items()}
-    latest = F.timestamp_millis(_constant(untimed_at))
-    untimed = (F.col("kafka_offset") < _constant(until)) & (F.col("kafka_time") > latest)
-    came = F.when(untimed, latest).otherwise(F.col("kafka_time"))
+    wrong, latest = untimed(before)
+    came = F.when(wrong, F.least("kafka_time", latest)).otherwise(F.col("kafka_time"))
+    holes = {p: state.holes_until or 0 for p, state in before.items()}
     now_s = _constant(dict.fromkeys(before, milliseconds(now) // 1000))
     return events.withColumns(
         {
@@ -167,9 +178,18 @@ def stamped(
             "offset_block": F.expr(f"kafka_offset div {raw.BLOCK}"),
             # No record may arrive before the watermark that was published for its partition.
             "arrival_time": F.greatest(came, published),
+            "_believed_time": F.when(~wrong, F.col("kafka_time")),
+            "_may_miss": F.col("kafka_offset") < _constant(holes),
             "age_s": F.greatest(F.lit(0), now_s - F.unix_seconds("kafka_time")),
         }
     )
+
+
+def untimed(at: dict[int, Progress]) -> tuple[Column, Column]:
+    """Whether a record's Kafka time is wrong, as an operator said, and what stands for it."""
+    until = _constant({p: state.untimed_until or 0 for p, state in at.items()})
+    instead = _constant({p: milliseconds(state.untimed_at or EPOCH) for p, state in at.items()})
+    return F.col("kafka_offset") < until, F.timestamp_millis(instead)
 
 
 def _constant(by_partition: dict[int, int]) -> Column:
@@ -185,112 +205,6 @@ def _constant(by_partition: dict[int, int]) -> Column:
 def valid(events: DataFrame) -> DataFrame:
     """The events that are not quarantined."""
     return events.where(F.col("_reason").isNull())
-
-
-def summed(events: DataFrame, contract: Contract) -> DataFrame:
-    """One row per Kafka partition, flow window, group and validity: all that the commit needs.
-
-    Out: ``kafka_partition, window, groups, valid, first, last, count, critical, arrival_min,
-    arrival_max, value``; window, groups and value only of valid events.
-    """
-    is_valid = F.col("_reason").isNull()
-    window = floored("arrival_time", contract.flow.window_s)
-    groups = F.struct(*contract.flow.group_by.values())
-    return (
-        events.groupBy(
-            "kafka_partition",
-            F.when(is_valid, window).alias("window"),
-            F.when(is_valid, groups).alias("groups"),
-            is_valid.alias("valid"),
-        )
-        .agg(
-            F.min("kafka_offset").alias("first"),
-            F.max("kafka_offset").alias("last"),
-            F.count("*").alias("events"),
-            F.count_if(F.col("_critical")).alias("critical"),
-            F.min("arrival_time").alias("arrival_min"),
-            F.max("arrival_time").alias("arrival_max"),
-            F.sum(_summable(contract)).alias("value"),
-        )
-    )  # fmt: skip
-
-
-def _summable(contract: Contract) -> Column:
-    """The measure as a decimal: Spark's sum of 64-bit integers wraps around in silence."""
-    field = contract.measure[1]
-    return F.col(field) if contract.fields[field].decimal else F.col(field).cast("decimal(20,0)")
-
-
-def floored(time: str, width_s: int) -> Column:
-    """The start of the window that a time column falls into; windows are counted from 1970."""
-    return F.expr(f"timestamp_seconds(unix_seconds({time}) div {width_s} * {width_s})")
-
-
-def offset_ranges(totals: list[Row]) -> list[OffsetRange]:
-    """What the batch has of each partition. Raises ProgressError if records are missing in it."""
-    by_partition: dict[int, list[Row]] = defaultdict(list)
-    for row in totals:
-        by_partition[row.kafka_partition].append(row)
-    return [_range(partition, rows) for partition, rows in by_partition.items()]
-
-
-def _range(partition: int, rows: list[Row]) -> OffsetRange:
-    first, end = min(row.first for row in rows), max(row.last for row in rows) + 1
-    stored = sum(row.events for row in rows if row.valid)
-    quarantined = sum(row.events for row in rows if not row.valid)
-    if stored + quarantined != end - first:
-        raise ProgressError(
-            f"partition {partition}: {end - first} offsets from {first} have"
-            f" {stored + quarantined} records: the topic is compacted, or written in transactions",
-            "set the topic's cleanup.policy to delete; let producers write without transactions",
-        )
-    arrivals = [row.arrival_min for row in rows], [row.arrival_max for row in rows]
-    return OffsetRange(
-        partition, first, end, min(arrivals[0]), max(arrivals[1]), stored, quarantined
-    )
-
-
-def check_clock(
-    contract: Contract, ranges: list[OffsetRange], now: datetime, ahead_max_s: int
-) -> None:
-    """Raise ProgressError for records from the future: they would carry the watermark there.
-
-    No later event could arrive before it, and no interval after it would ever be complete.
-    """
-    for one in ranges:
-        ahead_ms = milliseconds(one.arrival_max) - milliseconds(now)
-        if ahead_ms > ahead_max_s * 1000:
-            raise ProgressError(
-                f"{contract.topic.name}/{one.partition}: among the records"
-                f" [{one.from_offset}, {one.to_offset}) are some that Kafka received at"
-                f" {one.arrival_max:%Y-%m-%dT%H:%M:%SZ}, {ahead_ms // 1000:,} s from now",
-                "correct the clock of the broker (or of this machine); then ./ws repair clock"
-                f" {contract.type} lets records that came with a wrong time arrive now",
-            )
-
-
-def check_not_behind(known: dict[int, Progress], broker_now: datetime, ahead_max_s: int) -> None:
-    """Raise ProgressError if Kafka's clock went back: good events would look like future ones."""
-    latest = max((one.watermark for one in known.values() if one.watermark), default=broker_now)
-    behind_s = (latest - broker_now).total_seconds()
-    if behind_s > ahead_max_s:
-        raise ProgressError(
-            f"Kafka's clock shows {broker_now:%Y-%m-%dT%H:%M:%SZ}, {behind_s:,.0f} s less than"
-            " the arrival time of a stored record: it went back",
-            "correct the clock of the broker; the stream then goes on by itself",
-        )
-
-
-def sums(totals: Iterable[Row]) -> list[Sum]:
-    """The flow of the batch: partitions are added up."""
-    found: dict[tuple[datetime, tuple[Any, ...]], list[Row]] = defaultdict(list)
-    for row in totals:
-        if row.valid:
-            found[row.window, tuple(row.groups)].append(row)
-    return [
-        Sum(window, groups, total(row.value for row in rows), sum(row.events for row in rows))
-        for (window, groups), rows in found.items()
-    ]
 
 
 def critical_rows(events: DataFrame, contract: Contract) -> DataFrame:

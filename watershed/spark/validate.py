@@ -56,13 +56,15 @@ _UNSTORABLE = r"u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})"
 UNSTORABLE = rf"(?s)\A(?:[^\\]++|{_PAIR}|\\(?!{_UNSTORABLE}).)*+\\{_UNSTORABLE}"
 JACKSON_DEPTH = 1000
 MANY_BRACKETS = rf"\A(?:[^\[{{]*+[\[{{]){{{MAX_DEPTH + 1}}}"
+KAFKA, JUDGED = "kafka_time", "_judged_at"
 EARLIEST, LATEST = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"
 
 
 def validated(records: DataFrame, contract: Contract) -> DataFrame:
     """Kafka records as typed events, or as rejections.
 
-    In: ``key, value, kafka_partition, kafka_offset, kafka_time``, other columns are kept.
+    In: ``key, value, kafka_partition, kafka_offset, kafka_time``, other columns are kept; event
+    times are judged by ``_judged_at``, where there is one, instead of Kafka's.
     Out: these (``value`` only of rejections), ``_reason`` and ``_detail`` (null when valid), one
     column per field (null when invalid), ``extra``: the text if it has undeclared fields.
     """
@@ -74,7 +76,7 @@ def validated(records: DataFrame, contract: Contract) -> DataFrame:
     return (
         records.withColumn("_doc", _parsed())
         .select(*records.columns, "_doc", *values)
-        .withColumn("_fault", _fault(contract))
+        .withColumn("_fault", _fault(contract, JUDGED if JUDGED in records.columns else KAFKA))
         .select(
             *[F.col(name) for name in records.columns if name != "value"],
             F.when(refused, F.col("value").substr(1, MAX_KEPT_BYTES)).alias("value"),
@@ -113,7 +115,7 @@ def _typed(name: str) -> str:
     return f"_as_{name}"
 
 
-def _fault(contract: Contract) -> Column:
+def _fault(contract: Contract, clock: str) -> Column:
     """The first reason that applies and its field, ``reason:field``; null for a valid event."""
     size = F.octet_length("value")
     chosen = (
@@ -129,7 +131,8 @@ def _fault(contract: Contract) -> Column:
         chosen = chosen.when(_has_no_value(name, field), _why_none(name, field))
         for wrong, reason in _limits(name, field):
             chosen = chosen.when(wrong, _code(reason, name))
-    return chosen.when(_is_early(contract), _code(Reason.FUTURE_EVENT_TIME, contract.event_time))
+    early = _code(Reason.FUTURE_EVENT_TIME, contract.event_time)
+    return chosen.when(_is_early(contract, clock), early)
 
 
 def _code(reason: Reason, name: str = "") -> Column:
@@ -206,9 +209,9 @@ def _limits(name: str, field: Field) -> Iterator[tuple[Column, Reason]]:
         yield ~matches(typed, field.pattern), Reason.PATTERN_MISMATCH
 
 
-def _is_early(contract: Contract) -> Column:
+def _is_early(contract: Contract, clock: str) -> Column:
     """Event time may run ahead of the broker's clock a little, not more."""
-    ahead = F.unix_micros(_typed(contract.event_time)) - F.unix_micros("kafka_time")
+    ahead = F.unix_micros(_typed(contract.event_time)) - F.unix_micros(clock)
     return ahead > contract.ahead_max_s * 1_000_000
 
 

@@ -1,7 +1,7 @@
 """The cache in Redis: the newest critical events of each entity, and the positions.
 
     critical:<type>:<entity>         sorted set: event id by event time (ms)
-    critical_events:<type>:<entity>  hash: event id -> the event's JSON, and `complete`
+    critical_events:<type>:<entity>  hash: event id -> the event's JSON; `complete`, `sequence`
     position:<type>:<group>          hash: value, event_count, sequence
     cache:<type>                     the number of the last commit that is in the cache
 
@@ -36,7 +36,7 @@ ADD_EVENTS = """
 local keep, ttl, rebuilt = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'rebuilt'
 if rebuilt then
   -- A writer that slept since it read the stores must not put its list in place of a newer one.
-  local known = redis.call('GET', KEYS[3])
+  local known = redis.call('HGET', KEYS[2], 'sequence') or redis.call('GET', KEYS[3])
   if known and tonumber(known) > tonumber(ARGV[4]) then return 1 end
   redis.call('DEL', KEYS[1], KEYS[2])
 end
@@ -57,6 +57,9 @@ if whole then
   redis.call('HSET', KEYS[2], 'complete', redis.call('ZCARD', KEYS[1]))
 else
   redis.call('HDEL', KEYS[2], 'complete')
+end
+if tonumber(redis.call('HGET', KEYS[2], 'sequence') or 0) < tonumber(ARGV[4]) then
+  redis.call('HSET', KEYS[2], 'sequence', ARGV[4])
 end
 redis.call('EXPIRE', KEYS[1], ttl)
 redis.call('EXPIRE', KEYS[2], ttl)
@@ -269,6 +272,7 @@ def cached(client: redis.Redis, contract: Contract) -> Content:
     prefix, whole = events_key(contract.type, ""), set()
     for key in hashes:
         values, of = next(found), list_key(contract.type, key.removeprefix(prefix))
+        values.pop("sequence", None)
         if values.pop(COMPLETE, None) == str(sizes[of]):
             whole.add(of)
         for event_id, event in values.items():

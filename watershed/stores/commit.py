@@ -17,7 +17,7 @@ from watershed.stores.flow import Position, Sum
 class OffsetRange:
     """What a batch has of one Kafka partition: records ``[from_offset, to_offset)``.
 
-    ``skipped`` are records that an operator gave up; no batch of the stream has any.
+    ``skipped`` are offsets without a record that an operator gave up.
     """
 
     partition: int
@@ -79,9 +79,17 @@ def advance(connection: Connection, contract: Contract, generation: str, one: Of
     key = [contract.type, generation, one.partition]
     cursor.execute(
         "UPDATE control.stream_offset SET next_offset = %s, watermark = greatest(watermark, %s),"
-        " stored = stored + %s, quarantined = quarantined + %s"
+        " stored = stored + %s, quarantined = quarantined + %s, skipped = skipped + %s"
         " WHERE type = %s AND generation = %s AND kafka_partition = %s AND next_offset = %s",
-        [one.to_offset, one.arrival_max, one.stored, one.quarantined, *key, one.from_offset],
+        [
+            one.to_offset,
+            one.arrival_max,
+            one.stored,
+            one.quarantined,
+            one.skipped,
+            *key,
+            one.from_offset,
+        ],
     )
     if cursor.rowcount == 1:
         return
@@ -105,7 +113,8 @@ def _refuse(contract: Contract, one: OffsetRange, committed: int | None) -> None
         )
     raise ProgressError(
         f"{where}: the batch begins at {one.from_offset}, committed is {committed}",
-        "start again: the stream then reads from the committed offsets",
+        "the stream starts again from there; if it ends here again, the offsets between have no"
+        f" record, and ./ws repair holes {contract.type} skips them",
     )
 
 

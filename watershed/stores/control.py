@@ -19,8 +19,8 @@ from watershed.stores.topics import TopicState
 class Progress:
     """One partition: records in ``[begin, next)`` are stored; complete before ``watermark``.
 
-    Records before ``untimed_until`` with a Kafka time after ``untimed_at`` arrive at that time:
-    an operator said that the broker's clock was wrong.
+    What operators said: records before ``untimed_until`` have a wrong Kafka time, for which
+    ``untimed_at`` stands; offsets before ``holes_until`` may have no record.
     """
 
     begin: int
@@ -32,11 +32,12 @@ class Progress:
     indexed_from: int = 0
     untimed_until: int | None = None
     untimed_at: datetime | None = None
+    holes_until: int | None = None
 
 
 COLUMNS = (
     "begin_offset, next_offset, watermark, stored, quarantined, skipped, indexed_from,"
-    " untimed_until, untimed_at"
+    " untimed_until, untimed_at, holes_until"
 )
 
 
@@ -98,7 +99,10 @@ def _stream_column(connection: Connection, event_type: str, column: str) -> Any:
     cursor.execute(f"SELECT {column} FROM control.stream WHERE type = %s", [event_type])
     row = cursor.fetchone()
     if row is None:
-        raise StoreError(f"no tables for {event_type} yet", "./ws up makes them from its contract")
+        raise StoreError(
+            f"no tables for {event_type} yet",
+            "./ws down, then ./ws up makes them",
+        )
     return row[0]
 
 
@@ -129,14 +133,15 @@ def watermark(progress: Mapping[int, Progress]) -> datetime | None:
 def resume(connection: Connection, contract: Contract, topic: TopicState) -> dict[int, Progress]:
     """Where to read on, per partition of the topic; commits.
 
-    A partition not seen before begins where Kafka has it now, and inherits the contract's
-    watermark: what is in it arrives after what was promised to be complete. Raises ProgressError
-    where reading on would skip records, or where the topic is not the one that was committed.
+    A contract begins where Kafka has its topic now; a partition that is added later begins at 0,
+    and inherits the contract's watermark: what is in it arrives after what was promised to be
+    complete. Raises ProgressError where reading on would skip records, or where the topic is not
+    the one that was committed.
     """
     _adopt(connection, contract, topic)
     known = progress(connection, contract.type, topic.generation)
     for partition in topic.begin.keys() - known.keys():
-        begin = topic.begin[partition]
+        begin = 0 if known else topic.begin[partition]
         add_partition(connection, contract, topic.generation, partition, begin, watermark(known))
     connection.commit()
     found = progress(connection, contract.type, topic.generation)
@@ -228,6 +233,6 @@ def _check(contract: Contract, topic: TopicState, partition: int, state: Progres
         raise ProgressError(
             f"{topic.name}/{partition}: committed up to {state.next}, but Kafka ends at {end}:"
             " it was restored from an older copy",
-            "delete the topic, let ./ws up make it again (new records would take the place of"
-            f" stored ones in it), then ./ws repair topic {contract.type}",
+            f"./ws repair topic {contract.type} makes the topic anew, since new records would take"
+            " the place of stored ones in this one, and says what is lost with it",
         )

@@ -62,6 +62,8 @@ def _join(connection: Connection, contract: Contract, before: datetime) -> None:
 
 def _forget(connection: Connection, contract: Contract, before: datetime) -> None:
     cursor = connection.cursor()
+    # As a commit does, first: two that lock partitions in different orders would wait for ever.
+    cursor.execute("SELECT FROM control.stream WHERE type = %s FOR UPDATE", [contract.type])
     cursor.execute(
         "DELETE FROM control.stream_batch WHERE type = %s AND arrival_max < %s",
         [contract.type, before],

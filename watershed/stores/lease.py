@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
-from watershed.errors import OvertakenError
+from watershed.errors import OvertakenError, StoreError
 
 LEASE_S = 10
 """How long a writer that says nothing keeps the lease. It says something every second."""
@@ -26,14 +26,20 @@ def this_process() -> str:
 
 
 def acquire(connection: Connection, event_type: str, holder: str) -> int | None:
-    """Take the lease if it is free, has run out or is ours; its new epoch, else None. Commits."""
-    return _update(
+    """Take the lease if it is free, has run out or is ours; its new epoch, else None. Commits.
+
+    Raises StoreError for a contract without tables.
+    """
+    epoch = _update(
         connection,
         "SET epoch = epoch + 1, holder = %s,"
         " lease_until = clock_timestamp() + make_interval(secs => %s)"
         " WHERE type = %s AND (holder IS NULL OR holder = %s OR lease_until < clock_timestamp())",
         [holder, LEASE_S, event_type, holder],
     )
+    if epoch is None:
+        _check_known(connection, event_type)
+    return epoch
 
 
 def renew(connection: Connection, event_type: str, epoch: int) -> None:
@@ -72,6 +78,16 @@ def lost(event_type: str, epoch: int) -> OvertakenError:
         f"{event_type}: the lease of epoch {epoch} is another writer's now: this one changed"
         " nothing, and starts again"
     )
+
+
+def _check_known(connection: Connection, event_type: str) -> None:
+    with connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT FROM control.stream WHERE type = %s", [event_type])
+        if cursor.fetchone() is None:
+            raise StoreError(
+                f"no tables for {event_type} yet", "./ws down, then ./ws up makes them"
+            )
 
 
 def _update(connection: Connection, change: str, values: list[Any]) -> int | None:

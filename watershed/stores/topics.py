@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
-from kafka.errors import KafkaConnectionError
+from kafka.errors import KafkaConnectionError, KafkaError
 
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
@@ -18,6 +19,7 @@ from watershed.settings import Settings
 
 HOUR_MS = 3_600_000
 READ_TIMEOUT_MS = 5_000
+POLL_S = 0.2
 CLOCK_TOPIC = "watershed.clock"
 RECONNECT_MAX_MS = 1_000  # the default of 30 s would leave a returned broker unused for as long
 
@@ -88,7 +90,7 @@ def read_topic(client: KafkaAdminClient, name: str) -> TopicState:
     """Where a topic begins and ends now. Raises StoreError where there is none, KafkaError."""
     described = client.describe_topics([name])[0]
     if not described["partitions"]:
-        raise StoreError(f"Kafka has no topic {name}", "./ws up makes it from its contract")
+        raise StoreError(f"Kafka has no topic {name}", "./ws down, then ./ws up makes it")
     partitions = sorted(p["partition_index"] for p in described["partitions"])
     return TopicState(
         name,
@@ -107,18 +109,24 @@ class Broker:
     def __init__(self, settings: Settings, topic: str) -> None:
         """Connect. Raises KafkaError."""
         servers = settings.kafka_brokers.split(",")
+        if not any(map(listens, servers)):  # for the reason given in `admin`
+            raise KafkaConnectionError(f"nothing listens at {settings.kafka_brokers}")
         self._topic = topic
         self._admin = KafkaAdminClient(
             bootstrap_servers=servers,
             request_timeout_ms=READ_TIMEOUT_MS,
             reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         )
-        self._producer = KafkaProducer(
-            bootstrap_servers=servers,
-            acks="all",
-            max_block_ms=READ_TIMEOUT_MS,
-            reconnect_backoff_max_ms=RECONNECT_MAX_MS,
-        )
+        try:
+            self._producer = KafkaProducer(
+                bootstrap_servers=servers,
+                acks="all",
+                max_block_ms=READ_TIMEOUT_MS,
+                reconnect_backoff_max_ms=RECONNECT_MAX_MS,
+            )
+        except KafkaError:
+            self._admin.close()
+            raise
 
     def close(self) -> None:
         """Leave; a broker that is away is not waited for."""
@@ -137,6 +145,15 @@ class Broker:
         """The broker's time, by the timestamp that it gives a record. Raises KafkaError."""
         done = self._producer.send(CLOCK_TOPIC, b"").get(timeout=READ_TIMEOUT_MS / 1000)
         return datetime.fromtimestamp(done.timestamp / 1000, UTC)
+
+
+def recreate_topic(settings: Settings, contract: Contract) -> None:
+    """Delete a contract's topic with all that is in it, and make it anew."""
+    with admin(settings) as client:
+        client.delete_topics([contract.topic.name])
+        while contract.topic.name in client.list_topics():
+            time.sleep(POLL_S)
+    ensure_topics(settings, [contract])
 
 
 def end_offsets(settings: Settings, name: str) -> dict[int, int]:

@@ -17,14 +17,15 @@ from watershed.errors import ContractError
 from watershed.stores.control import Progress
 
 
-def check(connection: Connection, contract: Contract) -> None:
-    """Raise ContractError if this contract may not follow those that are stored already.
+def check(connection: Connection, contract: Contract) -> bool:
+    """Whether the contract's version is a new one, for which there may be no columns yet.
 
-    Reads in this connection's transaction.
+    Raises ContractError if it may not follow those that are stored already. Reads in this
+    connection's transaction.
     """
     found = _newest(connection, contract.type)
     if found is None:
-        return
+        return True
     version, stored = found
     name = f"contract {contract.type}"
     if contract.version < version:
@@ -36,7 +37,7 @@ def check(connection: Connection, contract: Contract) -> None:
         keys = ", ".join(changed(stored, definition(contract)))
         raise ContractError(
             f"{name} was changed ({keys}) and is still version {version}",
-            f"raise its version to {version + 1}, or undo the change; then restart the stream",
+            f"raise its version to {version + 1}, or undo the change; then ./ws down and ./ws up",
         )
     if faults := list(unreadable(stored, contract)):
         raise ContractError(
@@ -44,6 +45,7 @@ def check(connection: Connection, contract: Contract) -> None:
             " read",
             "undo that and declare a new field, not required or nullable, or a new type",
         )
+    return contract.version > version
 
 
 def take(connection: Connection, contract: Contract, at: Mapping[int, Progress]) -> None:

@@ -24,6 +24,7 @@ def upgrade() -> None:
             ADD COLUMN indexed_from   bigint,
             ADD COLUMN untimed_until  bigint,
             ADD COLUMN untimed_at     timestamptz,
+            ADD COLUMN holes_until    bigint,
             DROP CONSTRAINT stream_offset_check,
             ADD CONSTRAINT stream_offset_check
                 CHECK (next_offset - begin_offset = stored + quarantined + skipped);
@@ -34,8 +35,10 @@ def upgrade() -> None:
         COMMENT ON COLUMN control.stream_offset.indexed_from IS
             'First offset that control.stream_batch still has; what is before outlived its TTL';
         COMMENT ON COLUMN control.stream_offset.untimed_until IS
-            'Records before this offset with a later Kafka time than untimed_at arrive then: an'
-            ' operator said that the broker''s clock was wrong';
+            'Records before this offset have a wrong Kafka time, an operator said: none arrives'
+            ' after untimed_at, and event times are judged by that';
+        COMMENT ON COLUMN control.stream_offset.holes_until IS
+            'Offsets before this one may have no record, an operator said; they are skipped';
 
         ALTER TABLE control.stream_batch
             ADD COLUMN skipped bigint NOT NULL DEFAULT 0,
