@@ -43,7 +43,7 @@ from watershed.settings import Settings, load_settings
 from watershed.spark.batch import BatchWriter, events_of
 from watershed.spark.cassandra import close_idle_sessions
 from watershed.spark.session import spark_session
-from watershed.stores import cassandra, control, history, lease, postgres, versions
+from watershed.stores import cassandra, control, flow, history, lease, postgres, versions
 from watershed.stores.control import Progress
 from watershed.stores.topics import Broker
 from watershed.unavailable import UNAVAILABLE
@@ -162,6 +162,7 @@ class ContractStream(threading.Thread):
             topic = broker.topic()
             at = control.resume(own, self._contract, topic)
             if versions.check(own, self._contract):
+                flow.ensure_tables(own, self._contract)
                 cassandra.ensure_tables(self._settings, [self._contract])
             versions.take(own, self._contract, at)
             writer = BatchWriter(

@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic, OffsetSpec
+from kafka.admin import (
+    ConfigResource,
+    ConfigResourceType,
+    KafkaAdminClient,
+    NewTopic,
+    OffsetSpec,
+)
 from kafka.errors import KafkaConnectionError, KafkaError
 
-from watershed.contracts.model import Contract
+from watershed.contracts.model import Contract, Topic
 from watershed.errors import StoreError
 from watershed.reachable import listens
 from watershed.settings import Settings
@@ -49,7 +55,10 @@ def admin(settings: Settings) -> Iterator[KafkaAdminClient]:
 
 
 def ensure_topics(settings: Settings, contracts: Iterable[Contract]) -> None:
-    """Make the topics that are missing; refuse one with another number of partitions."""
+    """Make the topics that are missing; give the others the contract's partitions and retention.
+
+    A topic with more partitions keeps them.
+    """
     with admin(settings) as client:
         known = {topic["name"]: topic for topic in client.describe_topics()}
         if CLOCK_TOPIC not in known:
@@ -58,8 +67,22 @@ def ensure_topics(settings: Settings, contracts: Iterable[Contract]) -> None:
             topic = contract.topic
             if topic.name not in known:
                 client.create_topics([_new(contract)], wait_for_metadata=True)
-            elif len(known[topic.name]["partitions"]) < topic.partitions:
+                continue
+            _keep_for(client, topic)
+            if len(known[topic.name]["partitions"]) < topic.partitions:
                 client.create_partitions({topic.name: topic.partitions})
+
+
+def _keep_for(client: KafkaAdminClient, topic: Topic) -> None:
+    retention = {"retention.ms": _retention_ms(topic)}
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, retention)
+    found = client.alter_configs([resource], incremental=True)["topic"][topic.name]
+    if found != "OK":
+        raise StoreError(f"topic {topic.name}: its retention cannot be set: {found}")
+
+
+def _retention_ms(topic: Topic) -> str:
+    return str(topic.retention_hours * HOUR_MS)
 
 
 def _new(contract: Contract) -> NewTopic:
@@ -69,7 +92,7 @@ def _new(contract: Contract) -> NewTopic:
         replication_factor=-1,
         topic_configs={
             "message.timestamp.type": "LogAppendTime",
-            "retention.ms": str(contract.topic.retention_hours * HOUR_MS),
+            "retention.ms": _retention_ms(contract.topic),
         },
     )
 
