@@ -35,8 +35,8 @@ from watershed.stack.processes import environment
 TOPIC = "transaction"
 PORT_OFFSET = 23_000
 PRODUCERS = 3
-PLAIN_EVENTS, TUNED_EVENTS = 20_000, 240_000
-"""What these slow ways take in some twenty seconds; the rate counts."""
+PLAIN_EVENTS, TUNED_EVENTS = 8_000, 240_000
+"""What these slow ways take in some fifteen seconds; the rate counts."""
 
 LATENCY_RATE, LATENCY_S = 1_000, 60
 

@@ -78,11 +78,12 @@ class BatchWriter:
         before = progress(self.connection, self.contract.type, self.generation)
         self.connection.rollback()
         now = datetime.now(UTC)
-        events = stamped(frame, self.generation, before, now).persist()
+        frame.persist()  # unstamped: what stamps add is cheaper to make again than to keep
         try:
+            events = stamped(frame, self.generation, before, now)
             self._write(events, before, now)
         finally:
-            events.unpersist()
+            frame.unpersist()
 
     def _write(self, events: DataFrame, before: dict[int, Progress], now: datetime) -> None:
         totals = summed(events, self.contract).collect()
@@ -156,7 +157,12 @@ def events_of(records: DataFrame, contract: Contract, at: dict[int, Progress]) -
         judged = F.when(until, F.greatest("kafka_time", untimed_at)).otherwise(F.col("kafka_time"))
         named = named.withColumn(JUDGED, judged)
     rule = F.expr(contract.critical.when)
-    return validated(named, contract).withColumn("_critical", F.coalesce(rule, F.lit(False)))
+    return validated(named, contract).withColumns(
+        {
+            "key": F.when(F.col("_reason").isNotNull(), F.col("key")),  # quarantine alone has it
+            "_critical": F.coalesce(rule, F.lit(False)),
+        }
+    )
 
 
 def stamped(
