@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import threading
 import warnings
 from pathlib import Path
 
@@ -26,6 +27,10 @@ BUNDLES = (
 )
 
 
+_QUIET = threading.Lock()
+"""Sets of jars are fetched side by side; what warnings are shown is the whole process's."""
+
+
 def java_options(folder: Path) -> list[str]:
     """Options that let Java trust the machine's authorities, by a file made in ``folder``.
 
@@ -34,7 +39,7 @@ def java_options(folder: Path) -> list[str]:
     bundle = _bundle()
     if bundle is None:
         return []
-    with warnings.catch_warnings():
+    with _QUIET, warnings.catch_warnings():
         # An old authority of every list has a serial number that later rules forbid.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         certificates = load_pem_x509_certificates(bundle.read_bytes())
