@@ -22,6 +22,8 @@ from watershed.stack.home import ROOT
 from watershed.stores import cache, flow, postgres
 from watershed.stores.topics import topic_state
 
+# Started in the background, a shell lets it ignore Ctrl-C, and all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 for noisy in ("kafka", "cassandra"):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)
 stamina.instrumentation.set_on_retry_hooks([])

@@ -13,6 +13,7 @@ import typer
 from watershed.cli.shared import say
 from watershed.stack import jars
 from watershed.stack.home import ROOT
+from watershed.stack.java import java_home
 
 BIN = Path(sys.executable).parent
 CHECKS = {
@@ -84,7 +85,13 @@ def _passes(name: str, command: list[str]) -> bool:
 
 
 def _run(command: list[str]) -> int:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    """Run a tool, with the Java and the usual PATH that Spark's scripts need."""
+    environment = os.environ | {
+        "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", ""), os.defpath]),
+        "JAVA_HOME": str(java_home()),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     return subprocess.run(command, cwd=ROOT, env=environment).returncode
 
 
