@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
