@@ -6,7 +6,7 @@ import logging
 
 import typer
 
-from watershed.cli import develop, look, shells, stack
+from watershed.cli import bench, develop, look, shells, stack
 from watershed.cli.shared import fail
 from watershed.errors import WatershedError
 
@@ -33,6 +33,7 @@ app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.sql)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.redis)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.cql)
 app.command(rich_help_panel=DEVELOP, context_settings=shells.PASS_ON)(develop.test)
+app.add_typer(bench.app, name="bench", rich_help_panel=DEVELOP)
 app.command(rich_help_panel=DEVELOP)(develop.check)
 app.command(rich_help_panel=DEVELOP)(develop.fix)
 app.command(rich_help_panel=DEVELOP)(develop.lock)

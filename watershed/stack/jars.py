@@ -28,6 +28,8 @@ from watershed.stack.truststore import java_options
 WANTED = ROOT / "infra" / "locks" / "jars.in"
 LOCK = ROOT / "infra" / "locks" / "jars.txt"
 SETS = ("spark", "kafka", "cassandra")
+"""What a stack needs; another set is fetched by whoever uses it."""
+
 PATTERN = "[organisation]__[module]__[revision]__[artifact](__[classifier]).[ext]"
 
 
@@ -50,7 +52,7 @@ def class_path(jar_set: str) -> str:
 
 
 def fetch_all() -> None:
-    """Fetch every set that is missing, side by side."""
+    """Fetch every set that a stack needs and that is missing, side by side."""
     with ThreadPoolExecutor(len(SETS)) as pool:
         list(pool.map(fetch, SETS))
 
@@ -84,7 +86,8 @@ def pinned(jar_set: str) -> list[Jar]:
 
 def lock() -> str:
     """Resolve ``jars.in`` anew; the text of ``jars.txt``."""
-    return "".join(line for jar_set in SETS for line in _lock_set(jar_set))
+    wanted = dict.fromkeys(name for name, *_ in _lines(WANTED))
+    return "".join(line for jar_set in wanted for line in _lock_set(jar_set))
 
 
 def _lock_set(jar_set: str) -> Iterable[str]:

@@ -1,0 +1,1 @@
+"""What Watershed is measured by: each program prints ratios against peers, in one run."""
