@@ -53,11 +53,12 @@ class BatchWriter:
         before = progress(self.connection, self.contract.type, self.generation)
         self.connection.rollback()
         now = datetime.now(UTC)
-        events = stamped(frame, self.generation, before, now).persist()
+        frame.persist()  # unstamped: what stamps add is cheaper to make again than to keep
         try:
+            events = stamped(frame, self.generation, before, now)
             self._write(events, known=set(before))
         finally:
-            events.unpersist()
+            frame.unpersist()
 
     def _write(self, events: DataFrame, known: set[int]) -> None:
         totals = summed(events, self.contract).collect()
@@ -119,7 +120,12 @@ def events_of(records: DataFrame, contract: Contract) -> DataFrame:
         F.col("timestamp").alias("kafka_time"),
     )
     rule = F.expr(contract.critical.when)
-    return validated(named, contract).withColumn("_critical", F.coalesce(rule, F.lit(False)))
+    return validated(named, contract).withColumns(
+        {
+            "key": F.when(F.col("_reason").isNotNull(), F.col("key")),  # quarantine alone has it
+            "_critical": F.coalesce(rule, F.lit(False)),
+        }
+    )
 
 
 def stamped(
