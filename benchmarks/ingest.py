@@ -108,7 +108,7 @@ def ingest(
 ) -> None:
     """Measure Kafka → Cassandra with everything on, beside other ways, in one run.
 
-    Takes about eight minutes on two cores, and wants them to itself.
+    Takes five to ten minutes on two cores, and wants them to itself.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stack is not left behind
     try:

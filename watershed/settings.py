@@ -56,13 +56,13 @@ class Settings(BaseSettings):
         86_400, description="seconds a cached key outlives its last write"
     )
 
-    spark_master: str = Field("local[2]", description="where Spark runs its tasks")
+    spark_master: str = Field("local[3]", description="where Spark runs its tasks")
     spark_jars: str = Field("", description="class path of the connectors: folder/*")
     spark_driver_memory_mb: Positive = Field(1024, description="heap of the driver")
     spark_ui_port: int = Field(4040, description="port of Spark's page; 0 switches it off")
 
     stream_trigger_ms: int = Field(500, ge=0, description="shortest time between batches")
-    stream_max_events: Positive = Field(60_000, description="most events of one batch")
+    stream_max_events: Positive = Field(120_000, description="most events of one batch")
     broker_ahead_max_s: Positive = Field(
         300, description="how far Kafka's clock may be ahead of this machine's"
     )
