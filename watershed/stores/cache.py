@@ -202,10 +202,10 @@ def rebuild(
     """Make the cache again from the stores as of one commit; that commit's number."""
     change = expected(contract, connection, session, keyspace)
     have = cached_sequence(client, contract.type)
-    if have > control.sequence(connection, contract.type):
-        # PostgreSQL was restored from an older copy: so shall the cache. A writer that slept since
-        # it read `change` sees the newer commits here, and takes nothing away.
-        client.eval(CLEAR_IF, 1, sequence_key(contract.type), have)
+    restored = have > control.sequence(connection, contract.type)
+    # PostgreSQL was restored from an older copy: so shall the cache. A writer that slept since it
+    # read `change` sees the newer commits here, and takes nothing away.
+    if restored and client.eval(CLEAR_IF, 1, sequence_key(contract.type), have):
         clear(client, contract)
     connection.rollback()
     write(client, contract, ttl_s, change, "rebuilt")
