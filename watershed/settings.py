@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     postgres_port: Port = Field(5432, description="its port")
     postgres_database: str = Field("watershed", description="its database")
     postgres_user: str = Field("watershed", description="role that owns the tables")
+    postgres_reader: str = Field("watershed_reader", description="role that may read report.*")
+
+    mysql_host: str = Field("127.0.0.1", description="server of the treasury's reference data")
+    mysql_port: Port = Field(3306, description="its port")
+    mysql_database: str = Field("treasury", description="its database")
+    mysql_user: str = Field("watershed", description="role that reads it")
 
     redis_host: str = Field("127.0.0.1", description="server of the cache")
     redis_port: Port = Field(6379, description="its port")
@@ -65,6 +71,14 @@ class Settings(BaseSettings):
     stream_max_events: Positive = Field(120_000, description="most events of one batch")
     broker_ahead_max_s: Positive = Field(
         300, description="how far Kafka's clock may be ahead of this machine's"
+    )
+
+    lake_dir: Path = Field(Path("lake"), description="folder of the Parquet lake")
+    batch_interval_s: Positive = Field(
+        3600, description="arrival time that one interval covers; a divisor of a day, in minutes"
+    )
+    gate_timeout_s: Positive = Field(
+        900, description="how long an enrichment waits for the watermark"
     )
 
     def secret(self, name: str) -> str:

@@ -171,6 +171,23 @@ class Retention(_Frozen):
     quarantine_ttl_days: Days = 30
 
 
+class Hourly(_Frozen):
+    """The hourly aggregates: columns of ``enrich.sql``'s result."""
+
+    group_by: Annotated[tuple[Identifier, ...], Limits(min_length=1)]
+    sum: Annotated[tuple[Identifier, ...], Limits(min_length=1)]
+
+
+class Report(_Frozen):
+    """What the batch layer makes of the events; ``enrich.sql`` and ``report.sql`` lie beside it.
+
+    ``unmatched_max`` is the share of an attempt's events that may find no row in a reference.
+    """
+
+    hourly: Hourly
+    unmatched_max: dict[Identifier, Annotated[Bound, Limits(ge=0, le=1)]] = {}
+
+
 class Contract(_Frozen):
     """One event type; see ``docs/contracts.md`` for each key."""
 
@@ -189,6 +206,7 @@ class Contract(_Frozen):
     lookback_hours: Positive = 24
     ahead_max_s: Annotated[int, Strict(), Limits(ge=0)] = 300
     references: tuple[Identifier, ...] = ()
+    report: Report | None = None
 
     @property
     def measure(self) -> tuple[str, str]:

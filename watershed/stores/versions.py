@@ -69,8 +69,8 @@ def take(connection: Connection, contract: Contract, at: Mapping[int, Progress])
 
 
 def definition(contract: Contract) -> dict[str, Any]:
-    """What a contract says of events, without defaults, texts for people and the topic."""
-    apart = {"version", "description", "topic"}
+    """What a contract says of events, without defaults, texts for people, topic and reports."""
+    apart = {"version", "description", "topic", "references", "report"}
     said = contract.model_dump(mode="json", exclude_defaults=True, exclude=apart)
     fields = {name: _undescribed(field) for name, field in said["fields"].items()}
     return said | {"fields": fields}
