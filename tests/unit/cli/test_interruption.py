@@ -12,7 +12,7 @@ from watershed.cli.interruption import ENDING, Interruption
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in ENDING}
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDING}  # nohup's too
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
