@@ -1,0 +1,54 @@
+"""What a person should look at: ``control.alert``."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg2.extensions import connection as Connection
+
+
+class Alert(NamedTuple):
+    """One alert: ``source`` is a DAG or a check, ``type`` the contract's, if it is about one."""
+
+    at: datetime
+    source: str
+    type: str | None
+    message: str
+    detail: dict[str, Any]
+
+
+def alert(
+    connection: Connection,
+    source: str,
+    message: str,
+    event_type: str | None = None,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Raise an alert, in the caller's transaction.
+
+    ``message`` says what is wrong and what to do; ``detail`` is JSON, never with a secret.
+    """
+    connection.cursor().execute(
+        "INSERT INTO control.alert (source, type, message, detail) VALUES (%s, %s, %s, %s)",
+        [source, event_type, message, json.dumps(detail or {}, default=str)],
+    )
+
+
+def newest(connection: Connection, since: datetime, limit: int = 20) -> list[Alert]:
+    """The last alerts since then, the newest first, in this connection's transaction."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT at, source, type, message, detail FROM control.alert WHERE at >= %s"
+        " ORDER BY alert DESC LIMIT %s",
+        [since, limit],
+    )
+    return [Alert(*row) for row in cursor.fetchall()]
+
+
+def prune(connection: Connection, before: datetime) -> int:
+    """Forget alerts that were raised before then, uncommitted; how many there were."""
+    cursor = connection.cursor()
+    cursor.execute("DELETE FROM control.alert WHERE at < %s", [before])
+    return cursor.rowcount
