@@ -165,12 +165,13 @@ class Application:
 
 
 def application(stack: Stack, folder: Path, *types: str, create_time: bool = False) -> Application:
-    """Declare event types like ``transaction``, with topics and tables of their own.
+    """Declare event types like ``transaction``, with topics and tables of their own; no report.
 
     ``create_time``: Kafka believes the producer's timestamps, so that a test can be the clock.
     """
     for name in types:
-        text = TEMPLATE.read_text().replace("type: transaction\n", f"type: {name}\n", 1)
+        text, _, _ = TEMPLATE.read_text().partition("\n# The batch layer")
+        text = text.replace("type: transaction\n", f"type: {name}\n", 1)
         text = text.replace("name: transaction\n", f"name: {name}\n", 1)
         (folder / "schemas" / name).mkdir(parents=True, exist_ok=True)
         (folder / "schemas" / name / "contract.yaml").write_text(text)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -15,7 +15,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from watershed.contracts.model import TOPIC_NAME, Contract, Field
-from watershed.contracts.rules import Mistake, mistakes, nearest
+from watershed.contracts.query import ENRICH_FILE, REPORT_FILE, check_query
+from watershed.contracts.rules import Mistake, mistakes, nearest, report_mistakes
 from watershed.errors import ContractError
 
 CONTRACT_FILE = "contract.yaml"
@@ -105,7 +106,21 @@ def _contract(path: Path, tree: CommentedMap) -> Contract:
         found = [_translated(tree, e["type"], e["loc"], e["msg"]) for e in error.errors()]
         raise _error(path, tree, found) from None
     _refuse(path, tree, mistakes(contract))
+    if contract.report:
+        _refuse(path, tree, report_mistakes(contract, _enriched(path, tree, contract)))
     return contract
+
+
+def _enriched(path: Path, tree: CommentedMap, contract: Contract) -> list[str]:
+    """The columns that the query beside the contract returns. Raises ContractError."""
+    files = [path.with_name(name) for name in (ENRICH_FILE, REPORT_FILE)]
+    cure = "write it, or take `report` out; docs/contracts.md says what is in it"
+    absent = (f"`report` needs {one.name} beside it" for one in files if not one.is_file())
+    _refuse(path, tree, (Mistake(("report",), what, cure) for what in absent))
+    columns, flaws = check_query(_text(files[0]), contract)
+    if flaws:
+        raise _refusal(files[0], flaws)
+    return columns
 
 
 def _misplaced(contract: Contract, folder: str, topics: dict[str, str]) -> Iterable[Mistake]:
@@ -117,13 +132,17 @@ def _misplaced(contract: Contract, folder: str, topics: dict[str, str]) -> Itera
         yield Mistake(("topic", "name"), what, "give each event type a topic of its own")
 
 
-def _tree(path: Path) -> CommentedMap:
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ContractError(
             f"{_shown(path)}:1: cannot be read: {error}", "write it as UTF-8 text"
         ) from None
+
+
+def _tree(path: Path) -> CommentedMap:
+    text = _text(path)
     yaml = YAML(typ="rt")
     yaml.Constructor = _ExactConstructor
     try:
@@ -172,12 +191,14 @@ def _cure(kind: str, at: tuple[str | int, ...], msg: str) -> str:
 
 
 def _keys(at: tuple[str | int, ...]) -> list[str]:
-    if not at:
-        return list(Contract.model_fields)
-    if at[0] == "fields":
+    if at[:1] == ("fields",):
         return list(Field.model_fields)
-    model = Contract.model_fields[str(at[0])].annotation
-    return list(model.model_fields) if isinstance(model, type(BaseModel)) else []
+    model: Any = Contract
+    for key in at:
+        annotation = model.model_fields[str(key)].annotation
+        choices = (annotation, *get_args(annotation))
+        model = next((one for one in choices if isinstance(one, type(BaseModel))), BaseModel)
+    return list(model.model_fields)
 
 
 def _value(tree: Any, at: tuple[str | int, ...]) -> object:
@@ -198,7 +219,12 @@ def _refuse(path: Path, tree: CommentedMap, found: Iterable[Mistake]) -> None:
 
 
 def _error(path: Path, tree: CommentedMap, found: Iterable[Mistake]) -> ContractError:
-    lines = sorted((_line(tree, m.at), m.what, m.cure) for m in found)
+    return _refusal(path, [(_line(tree, m.at), m.what, m.cure) for m in found])
+
+
+def _refusal(path: Path, found: Sequence[tuple[int, str, str]]) -> ContractError:
+    """One error of every ``(line, what is wrong, cure)`` in a file."""
+    lines = sorted(found)
     cause = "\n".join(f"{_shown(path)}:{line}: {what}" for line, what, _ in lines)
     if len(lines) == 1:
         return ContractError(cause, lines[0][2])

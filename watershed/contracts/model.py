@@ -27,6 +27,12 @@ RESERVED = (
 )
 """The raw table's own columns and what is written beside them: no field may be named so."""
 
+BATCH_COLUMNS = ("interval_start", "payload_hash", "is_first")
+"""What the batch layer says of an event: no field of a contract with a report is named so."""
+
+UNMATCHED = "unmatched"
+"""The column of facts that names the references which have no row for an event; as above."""
+
 _WORDS = """
 add all allow alter analyse analyze and any apply array as asc asymmetric authorization authorize
 batch begin binary both by case cast check collate collation column columnfamily concurrently

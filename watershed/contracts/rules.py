@@ -7,10 +7,15 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from watershed.contracts.model import RESERVED, Contract, Field
+from watershed.contracts.model import BATCH_COLUMNS, RESERVED, UNMATCHED, Contract, Field
 from watershed.contracts.predicate import fault
 
 MEASURE_PRECISION = 28  # Spark sums decimal(p,s) as decimal(p+10,s), and stops at 38
+
+READ_DIGITS = (20, 18)  # the connector reads every CQL decimal as decimal(38,18)
+HOURLY_COLUMNS = ("interval_start", "event_hour", "event_count")
+EVENT = "event"
+"""The batch layer's view of the events; references are views beside it."""
 
 _ESCAPE = r"\\[\\^$.*+?()\[\]{}|/dw]"
 _MEMBER = rf"(?:[^\\\[\]^&~|-]|{_ESCAPE}|\\-)"
@@ -50,6 +55,9 @@ def mistakes(contract: Contract) -> Iterator[Mistake]:
     yield from _flow(contract)
     if found := fault(contract.critical.when, contract.fields):
         yield Mistake(("critical", "when"), *found)
+    yield from _references(contract)
+    if contract.report:
+        yield from _facts(contract)
 
 
 _FieldMistakes = Iterator[tuple[tuple[str, ...], str, str]]
@@ -172,3 +180,47 @@ def _flow(contract: Contract) -> Iterator[Mistake]:
         elif column in columns[:i]:
             what = f"`position.group_by` repeats `{column}`"
             yield Mistake(("position", "group_by", i), what, "list it once")
+
+
+def _references(contract: Contract) -> Iterator[Mistake]:
+    names = contract.references
+    for i, name in enumerate(names):
+        if name == EVENT or name in names[:i]:
+            what = f"`references` {'repeats' if name != EVENT else 'names'} `{name}`"
+            cure = "list it once" if name != EVENT else "the events have that name: choose another"
+            yield Mistake(("references", i), what, cure)
+    for name in contract.report.unmatched_max if contract.report else ():
+        if name not in names:
+            what = f"`report.unmatched_max` names `{name}`, which `references` does not"
+            yield Mistake(("report", "unmatched_max", name), what, nearest(name, names))
+
+
+def _facts(contract: Contract) -> Iterator[Mistake]:
+    """What a field must be for the batch layer to read and to store it."""
+    taken = (*BATCH_COLUMNS, UNMATCHED)
+    whole, fraction = READ_DIGITS
+    for name, field in contract.fields.items():
+        if name in taken:
+            what, cure = "is a column that facts have beside the fields", f"name no field {taken}"
+            yield Mistake(("fields", name), f"`{name}` {what}", cure)
+        precision, scale = field.decimal or (1, 0)
+        if precision - scale > whole or scale > fraction:
+            what = f"`{name}` is {field.type}, which the batch layer cannot read whole"
+            cure = f"declare at most {whole} digits before the point and {fraction} after it"
+            yield Mistake(("fields", name, "type"), what, cure)
+
+
+def report_mistakes(contract: Contract, columns: Iterable[str]) -> Iterator[Mistake]:
+    """What is wrong with ``report``, given the columns that ``enrich.sql`` returns."""
+    known, seen = set(columns) - set(BATCH_COLUMNS), set(HOURLY_COLUMNS)
+    hourly = contract.report.hourly if contract.report else None
+    for key in ("group_by", "sum"):
+        for i, name in enumerate(getattr(hourly, key, ())):
+            role = f"`report.hourly.{key}`"
+            if name in seen:
+                cure = f"list it once, and none of {HOURLY_COLUMNS}"
+                yield Mistake(("report", "hourly", key, i), f"{role} repeats `{name}`", cure)
+            elif name not in known:
+                what = f"{role} names `{name}`, which enrich.sql does not return"
+                yield Mistake(("report", "hourly", key, i), what, nearest(name, known))
+            seen.add(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract
+from watershed.contracts.query import ENRICH_FILE, REPORT_FILE
 from watershed.errors import ContractError
 
 
@@ -29,11 +31,19 @@ def transaction(transaction_folder: Path) -> Contract:
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[[str], Contract]:
+def folder(tmp_path: Path, transaction_folder: Path) -> Path:
+    """A folder with all that belongs beside the contract."""
+    for name in (ENRICH_FILE, REPORT_FILE):
+        shutil.copy(transaction_folder / name, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def load(folder: Path) -> Callable[[str], Contract]:
     """Loads a contract from its text."""
 
     def loaded(text: str) -> Contract:
-        path = tmp_path / "contract.yaml"
+        path = folder / "contract.yaml"
         path.write_text(text, encoding="utf-8")
         return load_contract(path)
 

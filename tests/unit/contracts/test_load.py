@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 
 from watershed.contracts.load import load_contract, load_contracts
 from watershed.contracts.model import Contract
+from watershed.contracts.query import ENRICH_FILE, REPORT_FILE
 from watershed.errors import ContractError
+from watershed.stack.home import ROOT
 
 Load = Callable[[str], Contract]
 FirstMistake = Callable[[str], tuple[int, str, str]]
@@ -67,6 +70,16 @@ WithNote = Callable[[str], str]
             "`fields.transaction_id.type`",
             "decimal(p,s)",
         ),
+        ("  hourly:", "  hourli: 1\n  hourly:", "  hourli:", "`report.hourli`", "mean `hourly`?"),
+        (
+            "    sum: [a",
+            "    zum: a\n    sum: [a",
+            "    zum:",
+            "`report.hourly.zum`",
+            "mean `sum`?",
+        ),
+        ("group_by: [branch, c", "group_by: [Branch, c", ": [Branch", "`Branch`", "lower-case"),
+        ("fx_rate: 0.01", "fx_rate: 1.5", "fx_rate: 1.5", "be `1.5`", "less than or equal to 1"),
         ("value: amount", "value: amount\n    b: amount", "  sum:", "`flow.sum`", "at most 1"),
     ],
 )
@@ -100,7 +113,7 @@ def test_bound_must_be_a_number(
 
 def test_bounds_are_exact(with_note: WithNote, load: Load) -> None:
     bounds = "minimum: 0.1; maximum: 12345678901234567890.123456789"
-    note = load(with_note(f"type: decimal(38,9); {bounds}")).fields["note"]
+    note = load(with_note(f"type: decimal(29,9); {bounds}")).fields["note"]
     assert note.minimum == Decimal("0.1")
     assert note.maximum == Decimal("12345678901234567890.123456789")
 
@@ -134,6 +147,8 @@ def test_file_that_is_missing(tmp_path: Path) -> None:
 def write(schemas: Path, folder: str, text: str) -> None:
     (schemas / folder).mkdir(parents=True)
     (schemas / folder / "contract.yaml").write_text(text)
+    for name in (ENRICH_FILE, REPORT_FILE):
+        shutil.copy(ROOT / "schemas" / "transaction" / name, schemas / folder)
 
 
 def test_paths_are_shown_from_the_working_directory(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from watershed.contracts.model import RESERVED, Contract
+from watershed.contracts.model import BATCH_COLUMNS, RESERVED, UNMATCHED, Contract
+from watershed.contracts.query import ENRICH_FILE, REPORT_FILE
 
 Load = Callable[[str], Contract]
 FirstMistake = Callable[[str], tuple[int, str, str]]
@@ -36,7 +38,7 @@ WithNote = Callable[[str], str]
         ),
         ("    min", "    required: false\n    min", "  batch_value", "batch_value`", "required"),
         ("decimal(18,2)", "double", "batch_value:", "`flow.sum.batch_value`", "never double"),
-        ("decimal(18,2)", "decimal(29,2)", "batch_value:", "29 digits", "at most 28"),
+        ("decimal(18,2)", "decimal(29,9)", "batch_value:", "29 digits", "at most 28"),
         ("[currency_code]", "[currency]", "[currency]", "`currency`", "`currency_code`?"),
         ("[currency_code]", "[currency_code, currency_code]", "[currency_code", "repeats", "once"),
         ("window_s: 2", "window_s: 7", "window_s: 7", "`flow.window_s`", "divide 3600"),
@@ -45,6 +47,16 @@ WithNote = Callable[[str], str]
         ("branch_name", "event_count", "    event_count", "`event_count`", "rename"),
         ("minimum: -100", "minimum: 101", "minimum: 101", "`minimum` over", "exchange"),
         ("minimum: -100", "minimum: 0.125", "minimum: 0.125", "hold: 0.125", "it can"),
+        ("[branch, currency, p", "[branch, branch, p", "references:", "repeats `branch`", "once"),
+        ("position_limit, fx", "event, fx", "references:", "names `event`", "another"),
+        ("    fx_rate: 0", "    fx_rat: 0", "    fx_rat: 0", "`fx_rat`", "mean `fx_rate`?"),
+        ("decimal(18,2)", "decimal(28,2)", "type: decimal", "cannot read whole", "at most 20"),
+        ("group_by: [branch, c", "group_by: [branhc, c", ": [branhc", "`branhc`", "mean `branch`?"),
+        ("amount_rub]", "amount_rubl]", "sum: [amo", "`report.hourly.sum`", "`amount_rub`?"),
+        ("[amount, amount_eur", "[amount, amount", "sum: [amount", "repeats `amount`", "once"),
+        ("[amount, amount_eur", "[branch, amount_eur", "sum: [branch", "repeats `branch`", "once"),
+        ("[amount, amount_eur", "[event_count, amount", "sum: [event", "`event_count`", "none of"),
+        ("[branch, currency]\n    sum", "[is_first]\n    sum", "[is_first]", "`is_first`", "allow"),
     ],
 )
 def test_contradiction_is_refused(
@@ -110,6 +122,28 @@ def test_field_named_like_a_raw_column(name: str, text: str, first_mistake: Firs
     assert line == text[: text.index("  branch:")].count("\n") + 1
     assert what == f"`{name}` is a column of the raw table itself"
     assert name in cure
+
+
+@pytest.mark.parametrize("name", [*BATCH_COLUMNS, UNMATCHED])
+def test_field_named_like_a_column_of_facts(
+    name: str, text: str, first_mistake: FirstMistake
+) -> None:
+    declared = f"  {name}: {{type: string, description: x}}\n  branch:"
+    line, what, cure = first_mistake(text.replace("  branch:", declared, 1))
+    assert line == text[: text.index("  branch:")].count("\n") + 1
+    assert what == f"`{name}` is a column that facts have beside the fields"
+    assert name in cure
+
+
+@pytest.mark.parametrize("name", [ENRICH_FILE, REPORT_FILE])
+def test_file_that_a_report_needs(
+    name: str, text: str, folder: Path, first_mistake: FirstMistake
+) -> None:
+    (folder / name).unlink()
+    line, what, cure = first_mistake(text)
+    assert text.splitlines()[line - 1] == "report:"
+    assert what == f"`report` needs {name} beside it"
+    assert "docs/contracts.md" in cure
 
 
 DIFFERING = [

@@ -1,0 +1,1 @@
+-- Tables and views of report.transaction: written beside this by the report's part.
