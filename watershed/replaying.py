@@ -59,13 +59,17 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class Replayer:
-    """Replays one record; the lock is the connection's, and ends with it."""
+    """Replays one record; the lock is the connection's, and ends with it.
+
+    ``reason`` is what the operator says it is for, noted in the log.
+    """
 
     settings: Settings
     contract: Contract
     connection: Connection
     session: Session
     wait: Wait
+    reason: str = ""
 
     def replay(self, place: Place, value: bytes | None) -> Replayed:
         """Send a record with ``value`` instead of its own, or as it is when that is None.
@@ -125,7 +129,9 @@ class Replayer:
         digest = hashlib.sha256(event.value).hexdigest()
         with records.producer(self.settings) as producer:
             with self.connection:
-                replays.begin(self.connection, topic.generation, place, topic.end, digest)
+                replays.begin(
+                    self.connection, topic.generation, place, topic.end, digest, self.reason
+                )
             self._fail("replay_before_send")
             mark = header(topic.generation, place)
             at = records.send(producer, topic.name, event.key, event.value, mark)
@@ -152,11 +158,17 @@ class Replayer:
 
 
 def replay(
-    settings: Settings, contract: Contract, place: Place, value: bytes | None, wait: Wait
+    settings: Settings,
+    contract: Contract,
+    place: Place,
+    value: bytes | None,
+    wait: Wait,
+    reason: str = "",
 ) -> Replayed:
     """Connect and replay one record: :meth:`Replayer.replay`."""
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        return Replayer(settings, contract, connection, session, wait).replay(place, value)
+        replayer = Replayer(settings, contract, connection, session, wait, reason)
+        return replayer.replay(place, value)
 
 
 def absent(place: Place) -> ReplayError:

@@ -6,13 +6,15 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.oracle import Oracle
 from tests.records import event, everything, run, send, tell
-from tests.stack import Stack
+from tests.stack import Stack, wait_until
+from watershed.contracts.model import Contract
 from watershed.places import Place
 from watershed.replaying import HEADER
 from watershed.stores import postgres
@@ -146,6 +148,43 @@ def test_an_invalid_repair_is_refused_and_leaves_nothing_behind(
     assert b"out_of_enum: currency" in repaired.stderr
     assert quarantine(stack, "show", str(broken))["replay"] is None
     verify()
+
+
+def test_a_range_is_replayed_as_far_as_the_contract_accepts_it_now(
+    stack: Stack, oracle: Oracle, transaction: Contract, verify
+) -> None:
+    accepted_at = datetime.now(UTC) + timedelta(seconds=5)
+    time = (accepted_at + timedelta(seconds=transaction.ahead_max_s)).isoformat()
+    values = [event(event_time=time), event(amount=True), event(event_time=time)]
+    places = [send(stack, oracle, b"one partition", value, "invalid") for value in values]
+    verify()
+    arguments = ["replay", str(places[0]), "--last", str(places[-1].offset), "--reason", "clock"]
+    wait_until(lambda: datetime.now(UTC) > accepted_at, "the events are no longer too early")
+    done = run(stack, "quarantine", *arguments, "--json")
+    again = run(stack, "quarantine", *arguments, "--json")
+    outcomes = json.loads(done.stdout)
+    for place in places:
+        copies(stack, oracle, place)
+    assert (done.returncode, again.returncode) == (1, 1)
+    assert [one["place"] for one in outcomes] == list(map(str, places))
+    assert [bool(one["to"]) for one in outcomes] == [True, False, True]
+    assert "mistyped_field" in outcomes[1]["why"]
+    assert [one["to"] for one in json.loads(again.stdout)] == [one["to"] for one in outcomes]
+    with postgres.connect(stack.settings) as connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT count(*) FROM control.operator_log WHERE detail->>'reason' = 'clock'"
+        )
+        assert cursor.fetchone() == (2,)
+    verify()
+
+
+def test_a_range_without_a_quarantined_record_is_refused(stack: Stack, broken: Place) -> None:
+    after = broken._replace(offset=broken.offset + 1)
+    done = run(stack, "quarantine", "replay", str(after), "--last", str(after.offset + 10))
+    assert (done.returncode, b"nothing is in quarantine" in done.stderr) == (1, True)
+    both = run(stack, "quarantine", "replay", str(broken), "--last", "9", "--value", "-")
+    assert (both.returncode, b"--last" in both.stderr) == (2, True)
 
 
 def test_what_is_not_in_quarantine_is_not_replayed(stack: Stack, oracle: Oracle, verify) -> None:

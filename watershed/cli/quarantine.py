@@ -28,12 +28,15 @@ from watershed.cli.shared import (
     say,
 )
 from watershed.cli.values import clock, for_json, from_bytes, safe
+from watershed.contracts.model import Contract
 from watershed.contracts.reasons import Reason
 from watershed.errors import ReplayError
 from watershed.places import Place
 from watershed.quarantined import Entry, Listing, Shown, listing, shown
 from watershed.replaying import Replayed
 from watershed.replaying import replay as send_again
+from watershed.replaying_range import Outcome, replay_range
+from watershed.settings import Settings
 from watershed.stack.home import Home
 from watershed.stores.replays import Replay
 
@@ -177,18 +180,28 @@ def replay(
         typer.FileBinaryRead | None,
         typer.Option(help="The repaired event; - reads it from the standard input."),
     ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(min=0, help="All that is in quarantine up to this offset, as it was."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Noted in control.operator_log.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Send a quarantined record through Kafka again, once and never twice.
+    """Send a quarantined record, or those of a range, through Kafka again, once and never twice.
 
     Without --value it goes as it was, if the contract of today accepts it. Exits with 0 when it
     is in Kafka, with 1 when it is refused, with 2 when that could not be found out: run it again.
     """
+    if value is not None and last is not None:
+        raise typer.BadParameter("--value repairs one record: leave --last out")
     repaired = None if value is None else value.read()
     try:
         settings = Home.open(home).settings()
         contract = contracts_of(settings, place.type)[place.type]
-        done = send_again(settings, contract, place, repaired, _wait)
+        if last is not None:
+            _replay_range(settings, contract, place, last, reason, as_json)
+            return
+        done = send_again(settings, contract, place, repaired, _wait, reason)
     except ReplayError as error:
         fail(error)
     except IMPOSSIBLE as error:
@@ -197,6 +210,26 @@ def replay(
         print(json.dumps(for_json(done), indent=2))
     else:
         _print_done(done, repaired)
+
+
+def _replay_range(
+    settings: Settings, contract: Contract, place: Place, last: int, reason: str, as_json: bool
+) -> None:
+    """Replay a range, told as it goes on; exits with 1 if a record was refused."""
+    outcomes = []
+    for one in replay_range(settings, contract, place, last, reason, _wait):
+        outcomes.append(one)
+        if not as_json:
+            out.print(_outcome_line(one), soft_wrap=True)
+    if as_json:
+        print(json.dumps(for_json(outcomes), indent=2))
+    sys.exit(0 if all(one.to for one in outcomes) else 1)
+
+
+def _outcome_line(one: Outcome) -> Text:
+    if one.to is None:
+        return Text.assemble(f"{one.place} stays: ", safe(one.why))
+    return Text(f"{one.place} is at {one.to}" + (f" ({one.why})" if one.why else ""))
 
 
 def _wait(seconds: float, why: str) -> None:

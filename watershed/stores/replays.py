@@ -86,12 +86,13 @@ def begin(
     place: Place,
     looked_from: dict[int, int],
     value_sha256: str,
+    reason: str,
 ) -> None:
     """Note, uncommitted, that a place is about to be sent, once more if an earlier try was not.
 
     ``looked_from`` stays that of the first try.
     """
-    detail = {"place": str(place), "value_sha256": value_sha256}
+    detail = {"place": str(place), "value_sha256": value_sha256, "reason": reason}
     operation = log_operation(connection, COMMAND, place.type, detail)
     connection.cursor().execute(
         "INSERT INTO control.quarantine_replay AS r (type, generation, kafka_partition,"
