@@ -6,6 +6,8 @@ WatershedError            cause and remedy, secret-free; the command line prints
 ├── StackError            a local server could not be installed, started or stopped
 ├── StoreError            a store is not as it must be (a foreign table, a missing role)
 ├── ReplayError           a quarantined record is not sent again
+├── IntervalError         a range of arrival time cannot be settled as asked
+├── AttemptError          an attempt at intervals may not go on: a newer one, or lost staging rows
 ├── SparkEndedError       Spark's JVM is gone: the process must be started again
 ├── LeaseHeldError        another application streams this contract
 ├── OvertakenError        another writer was first: start again from the commit
@@ -45,6 +47,14 @@ class StoreError(WatershedError):
 
 class ReplayError(WatershedError):
     """A quarantined record is not sent again: there is none, it is invalid, or it was sent."""
+
+
+class IntervalError(WatershedError):
+    """A range of arrival time cannot be settled, or skipped, as asked."""
+
+
+class AttemptError(WatershedError):
+    """An attempt may not go on: a newer one overlaps it, or what it loaded is not there."""
 
 
 class SparkEndedError(WatershedError):

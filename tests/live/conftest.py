@@ -1,15 +1,21 @@
-"""Kafka on its own, for the producers' tests."""
+"""Parts of the stack on their own: Kafka for the producers, PostgreSQL for the batch layer."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
 from kafka.admin import NewTopic
+from psycopg2 import sql
 
 from tests.stack import Stack
+from watershed.contracts.model import Contract
+from watershed.settings import Settings
+from watershed.stack.services.postgres import ADMIN
+from watershed.stores import postgres
 from watershed.stores.topics import admin
 
 
@@ -39,3 +45,32 @@ def topic(stack: Stack) -> str:
         new = NewTopic(name, num_partitions=3, replication_factor=1, topic_configs=config)
         client.create_topics([new], wait_for_metadata=True)
     return name
+
+
+@pytest.fixture(scope="session")
+def migrated(stack: Stack, transaction: Contract) -> Iterator[str]:
+    """A database of the stack's server with every table and no rows, to be copied."""
+    name = "test_template"
+    _on_server(stack.settings, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    settings = stack.settings.model_copy(update={"postgres_database": name})
+    postgres.ensure_database(settings, ADMIN, settings.secret("postgres_admin_password"))
+    postgres.ensure_tables(settings, [transaction])
+    yield name
+    _on_server(stack.settings, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def database(stack: Stack, migrated: str) -> Iterator[Settings]:
+    """Settings of a scratch database in the stack's server, with the contract's empty tables."""
+    name = f"test_{uuid4().hex[:8]}"
+    owner = stack.settings.postgres_user
+    _on_server(stack.settings, "CREATE DATABASE {} TEMPLATE {} OWNER {}", name, migrated, owner)
+    yield stack.settings.model_copy(update={"postgres_database": name})
+    _on_server(stack.settings, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def _on_server(settings: Settings, statement: str, *names: str) -> None:
+    password = settings.secret("postgres_admin_password")
+    with postgres.connect(settings, dbname="postgres", user=ADMIN, password=password) as server:
+        server.autocommit = True
+        server.cursor().execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

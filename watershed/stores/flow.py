@@ -14,15 +14,19 @@ from psycopg2.extras import execute_values
 
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
+from watershed.stores.columns import identifiers, listed, sql_type, sum_type
 
-SQL_TYPES = {
-    "string": "text",
-    "uuid": "uuid",
-    "boolean": "boolean",
-    "integer": "bigint",
-    "timestamp": "timestamp with time zone",
-}
 COUNT = "event_count"
+SETTLED = sql.SQL(
+    "{window} < coalesce("
+    " (SELECT max(end_at) FROM control.interval WHERE type = %(type)s AND end_at <= %(before)s),"
+    " (SELECT least(settled_from, %(before)s) FROM control.stream"
+    "  WHERE type = %(type)s AND settled_from IS NOT NULL))"
+    " AND NOT EXISTS (SELECT FROM control.interval WHERE type = %(type)s AND attempt IS NULL"
+    "  AND start_at <= {window} AND end_at > {window})"
+)
+"""Windows of whole intervals that end before a time, but for skipped ones; those before the
+ledger are in the opening balance."""
 EXACT_DIGITS = 76  # twice what PostgreSQL's numeric(38, s) and Spark's decimals hold
 
 
@@ -55,8 +59,8 @@ def position_table(contract: Contract) -> str:
 
 def ensure_tables(connection: Connection, contract: Contract) -> None:
     """Make both tables; refuse ones that a different contract made."""
-    groups = {column: _type(contract, field) for column, field in contract.flow.group_by.items()}
-    sums = {contract.measure[0]: _sum_type(contract), COUNT: "bigint"}
+    groups = {column: sql_type(contract, field) for column, field in contract.flow.group_by.items()}
+    sums = {contract.measure[0]: sum_type(contract), COUNT: "bigint"}
     window = {contract.flow.window_column: "timestamp with time zone"}
     position = {column: groups[column] for column in contract.position.group_by}
     _ensure(connection, flow_table(contract), window | groups, sums)
@@ -72,7 +76,7 @@ def _ensure(connection: Connection, table: str, key: dict[str, str], rest: dict[
     cursor = connection.cursor()
     cursor.execute(
         sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({}))").format(
-            sql.Identifier("speed", table), _list(declared), _names(list(key))
+            sql.Identifier("speed", table), listed(declared), identifiers(list(key))
         )
     )
     cursor.execute(
@@ -129,14 +133,22 @@ def replace(
 
 
 def forget(connection: Connection, contract: Contract, before: datetime) -> None:
-    """Delete the flow's windows before a time, uncommitted; positions keep what they brought."""
-    earlier = sql.SQL("{} < %s").format(sql.Identifier(contract.flow.window_column))
-    _delete(connection, flow_table(contract), earlier, [before])
+    """Delete the flow's windows before a time, uncommitted; positions keep what they brought.
+
+    Of a contract with a report, only windows that a settled interval contains, whose ledger row
+    has their sums: the open position needs the others.
+    """
+    window = sql.Identifier(contract.flow.window_column)
+    if contract.report is None:
+        earlier = sql.SQL("{} < %s").format(window)
+        _delete(connection, flow_table(contract), earlier, [before])
+        return
+    _delete(connection, flow_table(contract), SETTLED.format(window=window), {
+        "type": contract.type, "before": before,
+    })  # fmt: skip
 
 
-def _delete(
-    connection: Connection, table: str, where: str | sql.Composable, values: list[Any]
-) -> None:
+def _delete(connection: Connection, table: str, where: str | sql.Composable, values: Any) -> None:
     condition = sql.SQL(where) if isinstance(where, str) else where
     statement = sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier("speed", table), condition)
     connection.cursor().execute(statement, values)
@@ -145,7 +157,7 @@ def _delete(
 def positions(connection: Connection, contract: Contract) -> list[Position]:
     """The position of every group, in this connection's transaction."""
     cursor = connection.cursor()
-    columns = _names([*contract.position.group_by, contract.measure[0], COUNT])
+    columns = identifiers([*contract.position.group_by, contract.measure[0], COUNT])
     table = sql.Identifier("speed", position_table(contract))
     cursor.execute(sql.SQL("SELECT {} FROM {}").format(columns, table))
     return [Position(tuple(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
@@ -158,7 +170,9 @@ def stored(connection: Connection, contract: Contract, first: datetime) -> list[
     names = [window, *contract.flow.group_by, contract.measure[0], COUNT]
     cursor.execute(
         sql.SQL("SELECT {} FROM {} WHERE {} >= %s").format(
-            _names(names), sql.Identifier("speed", flow_table(contract)), sql.Identifier(window)
+            identifiers(names),
+            sql.Identifier("speed", flow_table(contract)),
+            sql.Identifier(window),
         ),
         [first],
     )
@@ -171,7 +185,7 @@ def sum_of(
     """One row of the flow, in this connection's transaction; None when there is none."""
     key = [contract.flow.window_column, *contract.flow.group_by]
     query = sql.SQL("SELECT {} FROM {} WHERE {}").format(
-        _names([contract.measure[0], COUNT]),
+        identifiers([contract.measure[0], COUNT]),
         sql.Identifier("speed", flow_table(contract)),
         sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in key),
     )
@@ -213,30 +227,10 @@ def _upsert(
         " RETURNING {columns}"
     ).format(
         table=sql.Identifier("speed", table),
-        columns=_names([*key, contract.measure[0], COUNT]),
-        key=_names(key),
+        columns=identifiers([*key, contract.measure[0], COUNT]),
+        key=identifiers(key),
         measure=measure,
         count=sql.Identifier(COUNT),
     )
     found: list[Any] = execute_values(connection.cursor(), statement, sorted(rows), fetch=True)
     return found
-
-
-def _type(contract: Contract, field: str) -> str:
-    declared = contract.fields[field]
-    if declared.decimal:
-        return f"numeric({declared.decimal[0]},{declared.decimal[1]})"
-    return SQL_TYPES[declared.kind]
-
-
-def _sum_type(contract: Contract) -> str:
-    declared = contract.fields[contract.measure[1]]
-    return f"numeric(38,{declared.decimal[1] if declared.decimal else 0})"
-
-
-def _names(names: list[str]) -> sql.Composed:
-    return _list([sql.Identifier(name) for name in names])
-
-
-def _list(parts: list[Any]) -> sql.Composed:
-    return sql.SQL(", ").join(parts)

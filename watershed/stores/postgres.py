@@ -16,7 +16,7 @@ from psycopg2.extensions import encrypt_password
 
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import control, flow, versions
+from watershed.stores import control, flow, report, versions
 
 CONNECT_TIMEOUT_S = 5
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -74,6 +74,7 @@ def ensure_tables(settings: Settings, contracts: Iterable[Contract]) -> None:
             versions.check(connection, contract)
             flow.ensure_tables(connection, contract)
             control.register(connection, contract)
+            report.ensure_tables(connection, contract, settings.schemas_dir)
         connection.commit()
 
 

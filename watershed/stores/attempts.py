@@ -1,0 +1,252 @@
+"""One try to settle a contiguous range of intervals: ``control.attempt`` and its staging table.
+
+Everything that a run needs to know is in the attempt's row, so that any process can go on with it.
+Of two attempts that overlap, the newer alone may publish.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from psycopg2 import errors, sql
+from psycopg2.extensions import connection as Connection
+from psycopg2.extras import execute_values
+
+from watershed.contracts.model import Contract
+from watershed.errors import AttemptError, LeaseHeldError
+from watershed.stores.intervals import Interval
+from watershed.stores.locks import holder_of, try_lock_session, unlock_session
+
+SCHEMA = "staging"
+FIRST = "is_first"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A try at ``[start, end)``, with the inputs that make its result repeatable.
+
+    ``snapshot`` is the number of the reference data, ``query_sha256`` the digest of enrich.sql,
+    ``run_id`` the Airflow run, or the command, that began it.
+    """
+
+    attempt: int
+    type: str
+    start: datetime
+    end: datetime
+    snapshot: int
+    query_sha256: str
+    contract_version: int
+    run_id: str
+    intervals: tuple[Interval, ...]
+
+
+class Loaded(NamedTuple):
+    """What was loaded of one interval: ``events`` rows, of which ``repeated`` are not the first
+    of their id; ``unmatched`` events by reference."""
+
+    interval: Interval
+    events: int
+    repeated: int
+    unmatched: dict[str, int]
+
+
+def begin(
+    connection: Connection,
+    contract: Contract,
+    intervals: Sequence[Interval],
+    snapshot: int,
+    query_sha256: str,
+    run_id: str,
+) -> Attempt:
+    """Begin an attempt at adjacent intervals, as :func:`intervals.plan` gives them; commits.
+
+    Older attempts that overlap it can no longer be published.
+    """
+    start, end = intervals[0].start, intervals[-1].end
+    with connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "INSERT INTO control.attempt (type, start_at, end_at, snapshot, query_sha256,"
+            " contract_version, run_id) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING attempt",
+            [contract.type, start, end, snapshot, query_sha256, contract.version, run_id],
+        )
+        [number] = cursor.fetchone() or [0]
+        rows = [(number, *interval) for interval in intervals]
+        statement = "INSERT INTO control.attempt_interval (attempt, start_at, end_at) VALUES %s"
+        execute_values(cursor, statement, rows)
+    return Attempt(
+        number, contract.type, start, end, snapshot, query_sha256, contract.version, run_id,
+        tuple(intervals),
+    )  # fmt: skip
+
+
+def read(connection: Connection, attempt: int) -> Attempt:
+    """The attempt of a number, in this connection's transaction. Raises AttemptError."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT attempt, type, start_at, end_at, snapshot, query_sha256, contract_version, run_id"
+        " FROM control.attempt WHERE attempt = %s",
+        [attempt],
+    )
+    found = cursor.fetchone()
+    if found is None:
+        raise AttemptError(f"there is no attempt {attempt}", "see control.attempt")
+    cursor.execute(
+        "SELECT start_at, end_at FROM control.attempt_interval WHERE attempt = %s"
+        " ORDER BY start_at",
+        [attempt],
+    )
+    intervals = tuple(Interval(*one) for one in cursor.fetchall())
+    return Attempt(*found, intervals=intervals)
+
+
+def of_run(connection: Connection, event_type: str, run_id: str) -> Interval | None:
+    """The range of a run's last attempt, in this connection's transaction; None before one."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT start_at, end_at FROM control.attempt WHERE type = %s AND run_id = %s"
+        " ORDER BY attempt DESC LIMIT 1",
+        [event_type, run_id],
+    )
+    found = cursor.fetchone()
+    return Interval(*found) if found else None
+
+
+def staging_table(attempt: Attempt) -> str:
+    """The name of the attempt's table in schema ``staging``."""
+    return f"{attempt.type}_{attempt.attempt}"
+
+
+def staging(attempt: Attempt) -> sql.Identifier:
+    """The attempt's staging table, as SQL."""
+    return sql.Identifier(SCHEMA, staging_table(attempt))
+
+
+def make_staging(connection: Connection, attempt: Attempt) -> None:
+    """Make the attempt's staging table, empty, in place of one it had; commits.
+
+    It has the fact table's columns, all of which may be null, and ``is_first``. What was checked
+    before counts no longer. Tables of older attempts that this one overlaps go, unless something
+    still writes there.
+    """
+    with connection:
+        cursor = connection.cursor()
+        drop_staging(connection, attempt)
+        cursor.execute(
+            sql.SQL(
+                "CREATE UNLOGGED TABLE {} AS SELECT fact.*, true AS {} FROM {} AS fact WITH NO DATA"
+            ).format(
+                staging(attempt), sql.Identifier(FIRST), sql.Identifier("report", attempt.type)
+            )
+        )
+        _unload(connection, attempt)
+    for older in _overlapped(connection, attempt):
+        _drop_if_free(connection, older)
+
+
+def drop_staging(connection: Connection, attempt: Attempt) -> None:
+    """Drop the attempt's staging table, if there is one, in this connection's transaction."""
+    connection.cursor().execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging(attempt)))
+
+
+def forget(connection: Connection, event_type: str, before: datetime) -> None:
+    """Delete attempts at nothing but what arrived before a time, with their conflicts and staging
+    tables, uncommitted. The ledger must no longer name them."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT attempt FROM control.attempt WHERE type = %s AND end_at <= %s",
+        [event_type, before],
+    )
+    old = [number for (number,) in cursor.fetchall()]
+    cursor.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)",
+        [SCHEMA, [f"{event_type}_{number}" for number in old]],
+    )
+    for (name,) in cursor.fetchall():
+        cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(SCHEMA, name)))
+    cursor.execute("DELETE FROM control.conflict WHERE attempt = ANY(%s)", [old])
+    cursor.execute("DELETE FROM control.attempt WHERE attempt = ANY(%s)", [old])
+
+
+def note_loaded(connection: Connection, attempt: Attempt, loaded: Sequence[Loaded]) -> None:
+    """Note what was read of each interval; commits. Raises AttemptError for other intervals."""
+    if tuple(one.interval for one in loaded) != attempt.intervals:
+        raise AttemptError(
+            f"attempt {attempt.attempt}: what was loaded is not what was asked for",
+            "begin a new attempt",
+        )
+    with connection:
+        _unload(connection, attempt)
+        cursor = connection.cursor()
+        for one in loaded:
+            cursor.execute(
+                "UPDATE control.attempt_interval SET events = %s, repeated = %s, unmatched = %s"
+                " WHERE attempt = %s AND start_at = %s",
+                [one.events, one.repeated, json.dumps(one.unmatched), attempt.attempt,
+                 one.interval.start],
+            )  # fmt: skip
+        cursor.execute(
+            "UPDATE control.attempt SET loaded_at = clock_timestamp() WHERE attempt = %s",
+            [attempt.attempt],
+        )
+
+
+def _unload(connection: Connection, attempt: Attempt) -> None:
+    cursor = connection.cursor()
+    cursor.execute(
+        "UPDATE control.attempt SET loaded_at = NULL, checks = NULL, checked_at = NULL"
+        " WHERE attempt = %s",
+        [attempt.attempt],
+    )
+    cursor.execute(
+        "UPDATE control.attempt_interval SET events = NULL, repeated = NULL, unmatched = NULL"
+        " WHERE attempt = %s",
+        [attempt.attempt],
+    )
+
+
+def _overlapped(connection: Connection, attempt: Attempt) -> list[Attempt]:
+    """Older attempts that overlap this one and still have a staging table."""
+    with connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT attempt FROM control.attempt JOIN pg_tables"
+            " ON schemaname = %s AND tablename = concat(type, '_', attempt)"
+            " WHERE type = %s AND attempt < %s AND start_at < %s AND end_at > %s",
+            [SCHEMA, attempt.type, attempt.attempt, attempt.end, attempt.start],
+        )
+        return [read(connection, number) for (number,) in cursor.fetchall()]
+
+
+def _drop_if_free(connection: Connection, attempt: Attempt) -> None:
+    """Drop a staging table that nobody uses; a later attempt comes back for one in use."""
+    try:
+        with connection:
+            connection.cursor().execute("SET LOCAL lock_timeout = '1s'")
+            drop_staging(connection, attempt)
+    except errors.LockNotAvailable:
+        return
+
+
+@contextmanager
+def enriching(connection: Connection, event_type: str) -> Iterator[None]:
+    """Be the only one who loads a contract's intervals, however this process ends.
+
+    Raises LeaseHeldError when another run does. The connection must live as long as the work.
+    """
+    what = f"enriching {event_type}"
+    if not try_lock_session(connection, what):
+        raise LeaseHeldError(
+            f"intervals of {event_type} are being loaded by {holder_of(connection, what)}",
+            "wait until that run has ended, then try again",
+        )
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            unlock_session(connection, what)

@@ -1,0 +1,128 @@
+"""The fact table of a contract, ``report.<type>``: every settled event once, enriched.
+
+``schemas/<type>/report.sql`` declares it, in its first statement, partitioned by the interval's
+start. Here are the columns that every such table has, and its months: the tables behind it, of
+which retention drops whole ones.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from watershed.contracts.model import Contract, Report
+from watershed.errors import StoreError
+from watershed.stores.intervals import Interval
+
+SCHEMA = "report"
+PARTS = "report_parts"
+TIME = "timestamp with time zone"
+PIPELINE = {
+    "interval_start": TIME,
+    "arrival_time": TIME,
+    "generation": "text",
+    "kafka_partition": "integer",
+    "kafka_offset": "bigint",
+    "payload_hash": "bigint",
+    "unmatched": "text[]",
+}
+"""Columns that every fact table has beside those of enrich.sql, with PostgreSQL's types."""
+
+
+class Column(NamedTuple):
+    """A column as PostgreSQL prints its type."""
+
+    type: str
+    nullable: bool
+
+
+def table(contract: Contract) -> sql.Identifier:
+    """The fact table, as SQL."""
+    return sql.Identifier(SCHEMA, contract.type)
+
+
+def report_of(contract: Contract) -> Report:
+    """What the contract reports. Raises StoreError when it reports nothing."""
+    if contract.report is None:
+        raise StoreError(f"{contract.type} has no report", "declare `report` in its contract")
+    return contract.report
+
+
+def columns(connection: Connection, name: str, schema: str = SCHEMA) -> dict[str, Column]:
+    """The columns of a table in their order; none when there is no such table."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull FROM pg_attribute"
+        " WHERE attrelid = to_regclass(format('%%I.%%I', %s, %s)) AND attnum > 0"
+        " AND NOT attisdropped ORDER BY attnum",
+        [schema, name],
+    )
+    return {column: Column(*rest) for column, *rest in cursor.fetchall()}
+
+
+def check_columns(connection: Connection, contract: Contract) -> None:
+    """Raise StoreError unless the table has what publishing writes and reads, and has parts."""
+    found = columns(connection, contract.type)
+    report = report_of(contract)
+    needed = [contract.event_id, contract.event_time, contract.measure[1]]
+    needed += [*contract.flow.group_by.values(), *report.hourly.group_by, *report.hourly.sum]
+    missing = [f"{name} {kind}" for name, kind in PIPELINE.items()
+               if name not in found or found[name].type != kind]  # fmt: skip
+    missing += [name for name in dict.fromkeys(needed) if name not in found]
+    cursor = connection.cursor()
+    cursor.execute("SELECT pg_get_partkeydef(%s::regclass)", [f"{SCHEMA}.{contract.type}"])
+    [partitioned] = cursor.fetchone() or [None]
+    if missing or partitioned != "RANGE (interval_start)":
+        raise StoreError(
+            f"schemas/{contract.type}/report.sql: report.{contract.type} lacks"
+            f" {', '.join(missing) or 'PARTITION BY RANGE (interval_start)'}",
+            "add it there",
+        )
+
+
+def ensure_part(connection: Connection, contract: Contract, start: datetime) -> None:
+    """Make the table of the month that ``start`` is in, uncommitted.
+
+    It is made alone and then attached, which lets queries of the fact table go on meanwhile.
+    """
+    name, month = part(contract, start)
+    cursor = connection.cursor()
+    cursor.execute("SELECT to_regclass(format('%%I.%%I', %s, %s))", [PARTS, name])
+    if cursor.fetchone() != (None,):
+        return
+    place = sql.Identifier(PARTS, name)
+    cursor.execute(sql.SQL("CREATE TABLE {} (LIKE {})").format(place, table(contract)))
+    cursor.execute(
+        sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES FROM (%s) TO (%s)").format(
+            table(contract), place
+        ),
+        list(month),
+    )
+
+
+def drop_parts(connection: Connection, contract: Contract, before: datetime) -> int:
+    """Drop the months that end at ``before`` or earlier, uncommitted; how many.
+
+    Queries of the fact table wait meanwhile, and it waits for them.
+    """
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+        " WHERE inhparent = %s::regclass ORDER BY relname",
+        [f"{SCHEMA}.{contract.type}"],
+    )
+    keep, _ = part(contract, before)
+    old = [name for (name,) in cursor.fetchall() if name < keep]
+    for name in old:
+        cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(PARTS, name)))
+    return len(old)
+
+
+def part(contract: Contract, start: datetime) -> tuple[str, Interval]:
+    """The name of the month's table that ``start`` is in, and the month."""
+    first = start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    return f"{contract.type}_{first:%Y_%m}", Interval(first, following)

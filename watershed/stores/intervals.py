@@ -1,0 +1,242 @@
+"""Which intervals of arrival time there are, and the ledger of those that were settled or skipped.
+
+An interval is ``[start, end)``. What the ledger, ``control.interval``, has keeps its bounds; what
+follows is cut by a grid, the multiples of ``batch_interval_s``. First settlements come strictly in
+order, so the ledger covers ``[settled_from, settled_until)`` without a gap.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from psycopg2.extensions import connection as Connection
+
+from watershed.contracts.model import Contract
+from watershed.errors import IntervalError, SettingsError
+from watershed.stores import control
+from watershed.stores.locks import lock_publishing
+from watershed.stores.operations import log_operation
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_S = 86_400
+EXPIRY_MARGIN = timedelta(hours=1)
+"""So long before raw rows expire, their interval is no longer read again."""
+
+
+class Interval(NamedTuple):
+    """Arrival times from ``start`` up to, but not including, ``end``; in UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __str__(self) -> str:
+        return f"[{self.start:%Y-%m-%d %H:%M}, {self.end:%Y-%m-%d %H:%M})"
+
+
+class Frontier(NamedTuple):
+    """The ledger covers ``[settled_from, settled_until)``; the raw store is complete before
+    ``watermark``."""
+
+    settled_from: datetime
+    settled_until: datetime
+    watermark: datetime
+
+
+def unsettled(connection: Connection, contract: Contract, interval_s: int) -> Interval | None:
+    """Everything that is complete in the raw store and not settled, as one range; commits.
+
+    None when there is nothing. The first use decides where the first interval begins. Raises
+    SettingsError for an interval that does not fit the contract's flow.
+    """
+    with connection:
+        found = frontier(connection, contract, interval_s)
+    if found is None:
+        return None
+    until = floor(found.watermark, interval_s)
+    return Interval(found.settled_until, until) if until > found.settled_until else None
+
+
+def plan(
+    connection: Connection, contract: Contract, wanted: Interval, interval_s: int
+) -> list[Interval]:
+    """The intervals that a range consists of, in order; commits.
+
+    Raises IntervalError where the range cuts an interval, leaves out earlier ones that are not
+    settled, goes past the watermark, or reaches back to what has expired.
+    """
+    with connection:
+        found = frontier(connection, contract, interval_s)
+        if found is None or wanted.end > found.watermark:
+            raise IntervalError(
+                f"{contract.type}: {wanted} is not complete in the raw store:"
+                f" it is up to {found.watermark if found else 'no moment yet'}",
+                "wait until the watermark has passed it; ./ws status shows it",
+            )
+        _check_range(connection, contract, wanted, found)
+        known = ledger(connection, contract.type, wanted)
+    rest = Interval(max(wanted.start, found.settled_until), wanted.end)
+    return _whole(contract, wanted, [*known, *cut(rest, interval_s)])
+
+
+def _check_range(
+    connection: Connection, contract: Contract, wanted: Interval, found: Frontier
+) -> None:
+    if wanted.start >= wanted.end:
+        raise IntervalError(f"{contract.type}: {wanted} is empty", "give a later end")
+    if wanted.start > found.settled_until:
+        first = Interval(found.settled_until, wanted.start)
+        raise IntervalError(
+            f"{contract.type}: {first} is not settled, and intervals settle in order",
+            f"begin the range at {found.settled_until:%Y-%m-%dT%H:%MZ}",
+        )
+    if wanted.start < found.settled_from:
+        raise IntervalError(
+            f"{contract.type}: {wanted} begins before {found.settled_from:%Y-%m-%d %H:%M}, where"
+            " the ledger begins",
+            "begin the range there or later; what was before is in the opening balance",
+        )
+    check_readable(connection, contract, wanted.start)
+
+
+def check_readable(connection: Connection, contract: Contract, start: datetime) -> None:
+    """Raise IntervalError when an interval that begins at ``start`` cannot be made again exactly:
+    raw rows may have expired, or facts that its events repeat were pruned."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT clock_timestamp() - make_interval(days => %s) + %s,"
+        " (SELECT pruned_until + make_interval(hours => %s) FROM control.stream WHERE type = %s)",
+        [contract.retention.ttl_days, EXPIRY_MARGIN, contract.lookback_hours, contract.type],
+    )
+    expired, pruned = cursor.fetchone()  # type: ignore[misc]  # one row, always
+    if start < expired:
+        raise IntervalError(
+            f"{contract.type}: raw events from before {expired:%Y-%m-%d %H:%M} have expired, so"
+            f" {start:%Y-%m-%d %H:%M} cannot be made again",
+            f"begin later; if that was never settled, ./ws skip-interval {contract.type} START"
+            " goes past it, and its sums stay those of the flow",
+        )
+    if pruned is not None and start < pruned:
+        raise IntervalError(
+            f"{contract.type}: facts were pruned that events from before {pruned:%Y-%m-%d %H:%M}"
+            " may repeat",
+            "begin the range there or later",
+        )
+
+
+def _whole(contract: Contract, wanted: Interval, parts: list[Interval]) -> list[Interval]:
+    """The parts, if they make up the range."""
+    first, last = parts[0], parts[-1]
+    if (first.start, last.end) != wanted:
+        faulty = first if first.start != wanted.start else last
+        raise IntervalError(
+            f"{contract.type}: {wanted} cuts the interval {faulty}",
+            f"take it whole: from {first.start:%Y-%m-%dT%H:%MZ} to {last.end:%Y-%m-%dT%H:%MZ}",
+        )
+    return parts
+
+
+def frontier(connection: Connection, contract: Contract, interval_s: int) -> Frontier | None:
+    """Where the ledger begins and ends, in this connection's transaction.
+
+    None while no first interval is complete. The first one has the first arrival: none before it
+    follows, since every partition is complete up to the watermark.
+    """
+    check_width(contract, interval_s)
+    watermark = _watermark(connection, contract)
+    if watermark is None:
+        return None
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT settled_from, settled_until FROM control.stream WHERE type = %s", [contract.type]
+    )
+    begin, end = cursor.fetchone() or (None, None)
+    if begin is None:
+        cursor.execute(
+            "SELECT min(arrival_min) FROM control.stream_batch WHERE type = %s", [contract.type]
+        )
+        [first] = cursor.fetchone() or [None]
+        if first is None or floor(first, interval_s) >= floor(watermark, interval_s):
+            return None
+        begin = end = floor(first, interval_s)
+        cursor.execute(
+            "UPDATE control.stream SET settled_from = %s, settled_until = %s"
+            " WHERE type = %s AND settled_from IS NULL",
+            [begin, end, contract.type],
+        )
+    return Frontier(begin, end, watermark)
+
+
+def check_width(contract: Contract, interval_s: int) -> None:
+    """Raise SettingsError unless intervals divide a day, in minutes, into whole flow windows."""
+    if interval_s % 60 or DAY_S % interval_s or interval_s % contract.flow.window_s:
+        raise SettingsError(
+            f"WATERSHED_BATCH_INTERVAL_S={interval_s} does not fit {contract.type}",
+            "it must be a divisor of a day, in whole minutes, and a multiple of flow.window_s,"
+            f" {contract.flow.window_s}",
+        )
+
+
+def ledger(connection: Connection, event_type: str, within: Interval) -> list[Interval]:
+    """The settled and skipped intervals that overlap a range, in order."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT start_at, end_at FROM control.interval"
+        " WHERE type = %s AND end_at > %s AND start_at < %s ORDER BY start_at",
+        [event_type, *within],
+    )
+    return [Interval(*row) for row in cursor.fetchall()]
+
+
+def skip(connection: Connection, contract: Contract, interval: Interval) -> None:
+    """Go past an interval that cannot be settled; logged; commits.
+
+    Its sums remain those of the flow, until a later attempt at it is published. Raises
+    IntervalError unless it is the one that would be settled next.
+    """
+    with connection:
+        lock_publishing(connection, contract.type)
+        cursor = connection.cursor()
+        cursor.execute("SELECT settled_until FROM control.stream WHERE type = %s", [contract.type])
+        [until] = cursor.fetchone() or [None]
+        if until != interval.start:
+            raise IntervalError(
+                f"{contract.type}: {interval} is not the next one to be settled:"
+                f" that begins at {until:%Y-%m-%d %H:%M}"
+                if until
+                else f"{contract.type}: nothing is to be settled yet",
+                "skip the next one, or leave it to the next run",
+            )
+        start, end = interval
+        command = f"./ws skip-interval {contract.type} {start:%Y-%m-%dT%H:%MZ}"
+        log_operation(connection, command, contract.type, {"start": str(start), "end": str(end)})
+        cursor.execute(
+            "INSERT INTO control.interval (type, start_at, end_at) VALUES (%s, %s, %s)",
+            [contract.type, start, end],
+        )
+        cursor.execute(
+            "UPDATE control.stream SET settled_until = %s WHERE type = %s", [end, contract.type]
+        )
+
+
+def floor(time: datetime, interval_s: int) -> datetime:
+    """The grid's last line at or before a time."""
+    return time - (time - EPOCH) % timedelta(seconds=interval_s)
+
+
+def cut(whole: Interval, interval_s: int) -> list[Interval]:
+    """A range cut at the grid's lines; the last part ends on one, be it after the range."""
+    parts = []
+    at = whole.start
+    while at < whole.end:
+        following = floor(at, interval_s) + timedelta(seconds=interval_s)
+        parts.append(Interval(at, following))
+        at = following
+    return parts
+
+
+def _watermark(connection: Connection, contract: Contract) -> datetime | None:
+    generation = control.generation(connection, contract.type)
+    if generation is None:
+        return None
+    return control.watermark(control.progress(connection, contract.type, generation))
