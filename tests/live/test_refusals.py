@@ -97,7 +97,7 @@ def test_a_clock_far_ahead_is_refused_until_somebody_decides(app: Application) -
     app.wait_committed("ahead")
     [row] = app.rows("ahead")
     assert abs(row.arrival_time.replace(tzinfo=UTC) - datetime.now(UTC)) < timedelta(minutes=5)
-    assert not app.refusal("ahead")
+    wait_until(lambda: not app.refusal("ahead"), "the refusal is taken back")
     assert app.operations("ahead") == ["./ws repair clock ahead"]
     app.verify("ahead")
 
