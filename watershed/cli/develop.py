@@ -25,8 +25,13 @@ CHECKS = {
 }
 TIERS = ["tests/unit", "tests/live", "tests/faults"]
 SOAK = ["tests/faults/soak.py", "--capture=no"]
-PINS = {"bootstrap": (), "main": ("bootstrap",), "airflow": ("bootstrap", "main")}
-"""What is resolved, and with whose versions: a package that two environments have is the same."""
+CONSTRAINED = "--constraints=bootstrap.txt", "--constraints=main.txt"
+PINS = {
+    "bootstrap": (),
+    "main": CONSTRAINED[:1],
+    "airflow": (*CONSTRAINED, "--excludes=airflow-excluded.in"),
+}
+"""What is resolved, and how: a package that two environments have is of the same version."""
 
 
 def test(
@@ -67,12 +72,11 @@ def fix() -> None:
 def lock() -> None:
     """Resolve every pinned version anew: Python packages with hashes, jars with checksums."""
     locks = ROOT / "infra" / "locks"
-    for name, constraints in PINS.items():
+    for name, options in PINS.items():
         say(f"resolving {name}.in")
         command = [str(BIN / "uv"), "pip", "compile", "--quiet", "--python-version", "3.11",
                    "--generate-hashes", "--no-header", "--no-annotate", "--upgrade",
-                   *(f"--constraints={other}.txt" for other in constraints),
-                   f"{name}.in", "-o", f"{name}.txt"]  # fmt: skip
+                   *options, f"{name}.in", "-o", f"{name}.txt"]  # fmt: skip
         subprocess.run(command, cwd=locks, check=True)
     say("resolving jars.in (some minutes)")
     jars.LOCK.write_text(jars.lock())
