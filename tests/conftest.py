@@ -23,8 +23,11 @@ from watershed.stack.home import ROOT
 from watershed.stores import cache, flow, postgres
 from watershed.stores.topics import topic_state
 
-# Started in the background, a shell lets it ignore Ctrl-C, and all that it starts.
+# In the background a shell lets it ignore Ctrl-C, nohup a closed terminal, and all that it starts
+# would too: what has a handler here is not ignored there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 for noisy in ("kafka", "cassandra"):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)
 stamina.instrumentation.set_on_retry_hooks([])

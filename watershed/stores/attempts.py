@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -102,7 +102,7 @@ def read(connection: Connection, attempt: int) -> Attempt:
         [attempt],
     )
     intervals = tuple(Interval(*one) for one in cursor.fetchall())
-    return Attempt(*found, intervals=intervals)
+    return Attempt(*[*found, intervals])
 
 
 def of_run(connection: Connection, event_type: str, run_id: str) -> Interval | None:
@@ -144,7 +144,7 @@ def make_staging(connection: Connection, attempt: Attempt) -> None:
                 staging(attempt), sql.Identifier(FIRST), sql.Identifier("report", attempt.type)
             )
         )
-        _unload(connection, attempt)
+        _reset(connection, attempt)
     for older in _overlapped(connection, attempt):
         _drop_if_free(connection, older)
 
@@ -181,7 +181,7 @@ def note_loaded(connection: Connection, attempt: Attempt, loaded: Sequence[Loade
             "begin a new attempt",
         )
     with connection:
-        _unload(connection, attempt)
+        _reset(connection, attempt)
         cursor = connection.cursor()
         for one in loaded:
             cursor.execute(
@@ -196,7 +196,7 @@ def note_loaded(connection: Connection, attempt: Attempt, loaded: Sequence[Loade
         )
 
 
-def _unload(connection: Connection, attempt: Attempt) -> None:
+def _reset(connection: Connection, attempt: Attempt) -> None:
     cursor = connection.cursor()
     cursor.execute(
         "UPDATE control.attempt SET loaded_at = NULL, checks = NULL, checked_at = NULL"
@@ -225,12 +225,9 @@ def _overlapped(connection: Connection, attempt: Attempt) -> list[Attempt]:
 
 def _drop_if_free(connection: Connection, attempt: Attempt) -> None:
     """Drop a staging table that nobody uses; a later attempt comes back for one in use."""
-    try:
-        with connection:
-            connection.cursor().execute("SET LOCAL lock_timeout = '1s'")
-            drop_staging(connection, attempt)
-    except errors.LockNotAvailable:
-        return
+    with suppress(errors.LockNotAvailable), connection:
+        connection.cursor().execute("SET LOCAL lock_timeout = '1s'")
+        drop_staging(connection, attempt)
 
 
 @contextmanager

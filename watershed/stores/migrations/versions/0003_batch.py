@@ -119,7 +119,8 @@ def upgrade() -> None:
             detail   jsonb NOT NULL DEFAULT '{}'
         );
         CREATE INDEX ON control.alert (at);
-        COMMENT ON TABLE control.alert IS 'What a person should look at: source is a DAG or a check';
+        COMMENT ON TABLE control.alert IS
+            'What a person should look at: source is a DAG or a check';
 
         CREATE TABLE control.lake_export (
             type         text NOT NULL REFERENCES control.stream,
