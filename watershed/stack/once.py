@@ -1,4 +1,4 @@
-"""What is made once per user in the cache: whole or not at all, by the first process that needs it."""
+"""Things made once per user in the cache: whole or not at all, by the first who needs them."""
 
 from __future__ import annotations
 
