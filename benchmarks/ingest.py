@@ -74,7 +74,7 @@ def peer(home: Home, name: str, *arguments: str) -> Run:
 
 def _spark() -> dict[str, str]:
     return {
-        "WATERSHED_SPARK_JARS": os.pathsep.join([class_path("spark"), class_path("jdbc")]),
+        "WATERSHED_SPARK_JARS": class_path("spark"),
         "SPARK_CONF_DIR": str(ROOT / "infra" / "local" / "spark"),
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
