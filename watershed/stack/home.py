@@ -9,6 +9,7 @@ import pwd
 import secrets
 import shutil
 import sys
+from base64 import urlsafe_b64encode
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,19 +17,30 @@ from watershed.errors import StackError
 from watershed.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-SECRETS = (
-    "cassandra_admin_password",
-    "cassandra_password",
-    "postgres_admin_password",
-    "postgres_password",
-    "redis_password",
-)
+SECRETS = {
+    "airflow_database_password": 24,
+    "airflow_fernet_key": 32,  # as Fernet wants it
+    "airflow_jwt_secret": 66,  # a SHA-512 signature needs 64
+    "airflow_password": 24,
+    "airflow_secret_key": 24,
+    "cassandra_admin_password": 24,
+    "cassandra_password": 24,
+    "mysql_admin_password": 24,
+    "mysql_password": 24,
+    "postgres_admin_password": 24,
+    "postgres_password": 24,
+    "postgres_reader_password": 24,
+    "redis_password": 24,
+}
+"""The secrets of a home, and of how many random bytes each is made."""
+
 ENTRIES = ("data", "logs", "run", "scratch", "secrets", "settings.env", "stack.json")
 """All that a home holds, with PART behind it while it is written. Nothing else is ever touched."""
 
 PART = ".part"
 
-SERVER_USERS = ("postgres", "nobody")  # whom PostgreSQL drops to under root, first that exists
+SERVER_USERS = ("postgres", "nobody")  # whom databases drop to under root, first that exists
+BATCH_INTERVAL_S = 300  # short enough to see one settle; the setting's own default is an hour
 
 
 @dataclass(frozen=True)
@@ -42,16 +54,18 @@ class Ports:
     postgres: int
     redis: int
     spark_ui: int
+    mysql: int
+    airflow: int
 
     @classmethod
     def at(cls, offset: int) -> Ports:
         """The standard ports moved by ``offset``."""
-        ports = cls(9092, 9093, 9042, 7000, 5432, 6379, 4040)
+        ports = cls(9092, 9093, 9042, 7000, 5432, 6379, 4040, 3306, 8080)
         return cls(*(port + offset for port in asdict(ports).values()))
 
 
 def default_home() -> Path:
-    """Root's home lies outside /root, so that PostgreSQL's user can reach its data."""
+    """Root's home lies outside /root, so that the databases' user can reach their data."""
     if os.geteuid() == 0:
         return Path("/var/lib/watershed")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "watershed"
@@ -125,22 +139,29 @@ class Home:
 
     @property
     def postgres_data(self) -> Path:
-        """PostgreSQL's data: below the home where its user can reach it, else in /var/lib."""
+        return self._server_data("postgres")
+
+    @property
+    def mariadb_data(self) -> Path:
+        return self._server_data("mariadb")
+
+    def _server_data(self, server: str) -> Path:
+        """A database's data: below the home where its user can reach it, else in /var/lib."""
         user = server_user()
         if user is None or _reachable(self.path, user):
-            return self.path / "data" / "postgres"
+            return self.path / "data" / server
         name = hashlib.sha256(str(self.path).encode()).hexdigest()[:12]
-        return Path("/var/lib/watershed-postgres") / name
+        return Path(f"/var/lib/watershed-{server}") / name
 
     def prepare(self) -> None:
         """Make the folder, its secrets and its settings; repeated calls keep the secrets."""
         self.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.path, self.data):
-            folder.chmod(0o711)  # PostgreSQL's user passes through; what is in it is closed
+            folder.chmod(0o711)  # the databases' user passes through; what is in it is closed
         self.folder("secrets")
         shutil.rmtree(self.path / "scratch", ignore_errors=True)  # what killed processes left
-        for name in SECRETS:
-            self._make_secret(name)
+        for name, random_bytes in SECRETS.items():
+            self._make_secret(name, random_bytes)
         write_private(self.path / "stack.json", json.dumps({"port_offset": self.port_offset}))
         write_private(self.path / "settings.env", self._settings_env())
 
@@ -153,10 +174,10 @@ class Home:
     def secret(self, name: str) -> str:
         return (self.path / "secrets" / name).read_text()
 
-    def _make_secret(self, name: str) -> None:
+    def _make_secret(self, name: str, random_bytes: int) -> None:
         path = self.path / "secrets" / name
         if not path.exists():
-            write_private(path, secrets.token_urlsafe(24))
+            write_private(path, urlsafe_b64encode(secrets.token_bytes(random_bytes)).decode())
 
     def _settings_env(self) -> str:
         ports = self.ports
@@ -167,8 +188,11 @@ class Home:
             "KAFKA_BROKERS": f"127.0.0.1:{ports.kafka}",
             "CASSANDRA_PORT": ports.cassandra,
             "POSTGRES_PORT": ports.postgres,
+            "MYSQL_PORT": ports.mysql,
             "REDIS_PORT": ports.redis,
             "SPARK_UI_PORT": ports.spark_ui,
+            "LAKE_DIR": self.data / "lake",
+            "BATCH_INTERVAL_S": BATCH_INTERVAL_S,
         }
         return "".join(f"WATERSHED_{key}={value}\n" for key, value in values.items())
 
@@ -196,7 +220,7 @@ def _is_entry(path: Path) -> bool:
 
 
 def server_user() -> pwd.struct_passwd | None:
-    """Whom PostgreSQL runs as: None for the user itself, somebody harmless for root."""
+    """Whom databases run as: None for the user itself, somebody harmless for root."""
     if os.geteuid() != 0:
         return None
     known = {user.pw_name: user for user in pwd.getpwall()}

@@ -1,4 +1,4 @@
-"""The jars of Spark's connectors, Kafka and Cassandra: pinned by checksum, fetched once per user.
+"""The jars of Spark's connectors and of servers: pinned by checksum, fetched once per user.
 
 ``infra/locks/jars.in`` says what is wanted, ``jars.txt`` what that comes to: one line per jar with
 its set, its coordinates and its SHA-256. Ivy, which comes inside pyspark, fetches them from Maven
@@ -7,7 +7,6 @@ Central, its built-in repository, and from nowhere else: not from a half-filled 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
 import shutil
@@ -16,19 +15,21 @@ import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from watershed.errors import StackError
 from watershed.stack.home import ROOT, cache_dir
 from watershed.stack.java import java
+from watershed.stack.once import made_once
 from watershed.stack.packages import package_folder
 from watershed.stack.truststore import java_options
 
 WANTED = ROOT / "infra" / "locks" / "jars.in"
 LOCK = ROOT / "infra" / "locks" / "jars.txt"
 SETS = ("spark", "kafka", "cassandra")
-"""What a stack needs; another set is fetched by whoever uses it."""
+"""What a stack's class paths need; another set is fetched by whoever uses it."""
 
 PATTERN = "[organisation]__[module]__[revision]__[artifact](__[classifier]).[ext]"
 
@@ -59,13 +60,7 @@ def fetch_all() -> None:
 
 def fetch(jar_set: str) -> Path:
     """The folder with exactly the pinned jars of a set, fetched if it is not there."""
-    folder = _folder(jar_set)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits for the first one's work
-        if not folder.exists():
-            _download(pinned(jar_set), folder)
-    return folder
+    return made_once(_folder(jar_set), partial(download, jar_set))
 
 
 def missing() -> list[str]:
@@ -74,9 +69,13 @@ def missing() -> list[str]:
 
 
 def _folder(jar_set: str) -> Path:
-    """Where a set is kept: another place for other pins."""
-    digest = hashlib.sha256("".join(jar.sha256 for jar in pinned(jar_set)).encode()).hexdigest()
-    return cache_dir() / "jars" / f"{jar_set}-{digest[:12]}"
+    return cache_dir() / "jars" / f"{jar_set}-{digest(jar_set)}"
+
+
+def digest(jar_set: str) -> str:
+    """Names what is made of a set's jars: another one for other pins."""
+    pins = "".join(jar.sha256 for jar in pinned(jar_set))
+    return hashlib.sha256(pins.encode()).hexdigest()[:12]
 
 
 def pinned(jar_set: str) -> list[Jar]:
@@ -107,15 +106,14 @@ def _comes_with_spark(module: str) -> bool:
     return any(re.fullmatch(re.escape(module) + r"-[\d.]+[^/]*", jar.stem) for jar in jars)
 
 
-def _download(jars: list[Jar], folder: Path) -> None:
+def download(jar_set: str, folder: Path) -> None:
+    """Fetch the pinned jars of a set into a folder. Raises StackError, also for an altered jar."""
+    jars = pinned(jar_set)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        fetched = Path(scratch) / "fetched"
+        fetched = Path(scratch)
         _ivy([jar.coordinates for jar in jars], fetched, transitive=False)
-        done = Path(scratch) / "done"
-        done.mkdir()
         for jar in jars:
-            _take(jar, fetched, done)
-        done.rename(folder)
+            _take(jar, fetched, folder)
 
 
 def _take(jar: Jar, fetched: Path, done: Path) -> None:

@@ -45,29 +45,41 @@ def connect(settings: Settings, **overrides: Any) -> Iterator[Connection]:
 
 
 def ensure_database(settings: Settings, admin: str, password: str) -> None:
-    """Make the pipeline's role and database, as the server's administrator."""
-    role = sql.Identifier(settings.postgres_user)
-    database = sql.Identifier(settings.postgres_database)
+    """Make the pipeline's role and database, and the reader's role, as the administrator."""
     with connect(settings, dbname="postgres", user=admin, password=password) as connection:
         connection.autocommit = True
-        cursor = connection.cursor()
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [settings.postgres_user])
-        verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
-        secret = sql.Literal(_verifier(settings, connection))
-        cursor.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, secret))
-        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [settings.postgres_database])
-        if not cursor.fetchone():
-            cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
+        ensure_role(connection, settings.postgres_user, settings.secret("postgres_password"))
+        reader = settings.secret("postgres_reader_password")
+        ensure_role(connection, settings.postgres_reader, reader)
+        ensure_owned(connection, settings.postgres_database, settings.postgres_user)
 
 
-def _verifier(settings: Settings, connection: Connection) -> str:
-    """What the server checks a password against: a slow statement's log then has no password."""
-    password, user = settings.secret("postgres_password"), settings.postgres_user
-    return str(encrypt_password(password, user, connection, "scram-sha-256"))
+def ensure_role(connection: Connection, role: str, password: str) -> None:
+    """Make a role that may sign in, with this password."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+    verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
+    # What the server checks a password against: a slow statement's log then has no password.
+    verifier = sql.Literal(str(encrypt_password(password, role, connection, "scram-sha-256")))
+    cursor.execute(
+        sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), verifier)
+    )
+
+
+def ensure_owned(connection: Connection, database: str, owner: str) -> None:
+    """Make a database of ``owner``'s; the connection is in autocommit."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
+    if not cursor.fetchone():
+        names = sql.Identifier(database), sql.Identifier(owner)
+        cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
 
 
 def ensure_tables(settings: Settings, contracts: Iterable[Contract]) -> None:
-    """Bring the fixed tables to the newest migration, then make each contract's own."""
+    """Bring the fixed tables to the newest migration, then make each contract's own.
+
+    The reader's role, which is given the report, must be there.
+    """
     with connect(settings) as connection:
         _migrate(settings)
         for contract in contracts:
@@ -75,6 +87,7 @@ def ensure_tables(settings: Settings, contracts: Iterable[Contract]) -> None:
             flow.ensure_tables(connection, contract)
             control.register(connection, contract)
             report.ensure_tables(connection, contract, settings.schemas_dir)
+        report.grant_reader(connection, settings)
         connection.commit()
 
 

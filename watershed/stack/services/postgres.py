@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,6 +9,7 @@ from pwd import struct_passwd
 
 from watershed.contracts.load import load_contracts
 from watershed.errors import StackError
+from watershed.stack.data_folder import new_data_folder
 from watershed.stack.home import Home, server_user, write_private
 from watershed.stack.packages import package_folder
 from watershed.stack.processes import as_user
@@ -58,21 +57,13 @@ def postgres(home: Home) -> Service:
 
 
 def _initdb(home: Home, data: Path, user: struct_passwd | None) -> None:
-    """Make the data folder whole or not at all, with a password for its superuser."""
-    part = data.with_name(data.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    if not part.parent.exists():
-        part.parent.mkdir()
-        part.parent.chmod(0o711)  # the server's user passes through
-    part.mkdir(mode=0o700)
-    password = part.with_name(part.name + ".pw")
-    if user is not None:
-        os.chown(part, user.pw_uid, user.pw_gid)
-    write_private(password, home.secret("postgres_admin_password"), user)
-    command = [program("initdb"), "-D", str(part), "-U", ADMIN, "--pwfile", str(password),
-               "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, cwd="/", **as_user(user))
-    password.unlink()
-    if done.returncode:
-        raise StackError(f"initdb failed: {done.stderr[-600:]}", "is there room on the disk?")
-    part.rename(data)
+    """Make the data folder, with a password for its superuser."""
+    with new_data_folder(data, user) as part:
+        password = part.with_name(f"{data.name}.pw")
+        write_private(password, home.secret("postgres_admin_password"), user)
+        command = [program("initdb"), "-D", str(part), "-U", ADMIN, "--pwfile", str(password),
+                   "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", **as_user(user))
+        password.unlink()
+        if done.returncode:
+            raise StackError(f"initdb failed: {done.stderr[-600:]}", "is there room on the disk?")
