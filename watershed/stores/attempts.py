@@ -24,6 +24,7 @@ from watershed.stores.locks import holder_of, try_lock_session, unlock_session
 
 SCHEMA = "staging"
 FIRST = "is_first"
+STAGING_TIMEOUT = "30s"
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,7 @@ def begin(
         rows = [(number, *interval) for interval in intervals]
         statement = "INSERT INTO control.attempt_interval (attempt, start_at, end_at) VALUES %s"
         execute_values(cursor, statement, rows)
-    return Attempt(
-        number, contract.type, start, end, snapshot, query_sha256, contract.version, run_id,
-        tuple(intervals),
-    )  # fmt: skip
+        return read(connection, number)
 
 
 def read(connection: Connection, attempt: int) -> Attempt:
@@ -145,32 +143,12 @@ def make_staging(connection: Connection, attempt: Attempt) -> None:
             )
         )
         _reset(connection, attempt)
-    for older in _overlapped(connection, attempt):
-        _drop_if_free(connection, older)
+    _drop_overlapped(connection, attempt)
 
 
 def drop_staging(connection: Connection, attempt: Attempt) -> None:
     """Drop the attempt's staging table, if there is one, in this connection's transaction."""
     connection.cursor().execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging(attempt)))
-
-
-def forget(connection: Connection, event_type: str, before: datetime) -> None:
-    """Delete attempts at nothing but what arrived before a time, with their conflicts and staging
-    tables, uncommitted. The ledger must no longer name them."""
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT attempt FROM control.attempt WHERE type = %s AND end_at <= %s",
-        [event_type, before],
-    )
-    old = [number for (number,) in cursor.fetchall()]
-    cursor.execute(
-        "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)",
-        [SCHEMA, [f"{event_type}_{number}" for number in old]],
-    )
-    for (name,) in cursor.fetchall():
-        cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(SCHEMA, name)))
-    cursor.execute("DELETE FROM control.conflict WHERE attempt = ANY(%s)", [old])
-    cursor.execute("DELETE FROM control.attempt WHERE attempt = ANY(%s)", [old])
 
 
 def note_loaded(connection: Connection, attempt: Attempt, loaded: Sequence[Loaded]) -> None:
@@ -196,6 +174,38 @@ def note_loaded(connection: Connection, attempt: Attempt, loaded: Sequence[Loade
         )
 
 
+def loaded(connection: Connection, attempt: Attempt) -> list[Loaded]:
+    """What was noted of each interval, in order, in this connection's transaction."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT start_at, end_at, events, repeated, unmatched FROM control.attempt_interval"
+        " WHERE attempt = %s AND events IS NOT NULL ORDER BY start_at",
+        [attempt.attempt],
+    )
+    return [Loaded(Interval(start, end), *rest) for start, end, *rest in cursor.fetchall()]
+
+
+def hold_staging(connection: Connection, attempt: Attempt) -> None:
+    """Keep others from writing to the staging table until this transaction ends.
+
+    Raises AttemptError where it is gone, or something has not ended writing to it in time.
+    """
+    cursor = connection.cursor()
+    try:
+        cursor.execute(f"SET LOCAL lock_timeout = '{STAGING_TIMEOUT}'")
+        cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(staging(attempt)))
+        cursor.execute("SET LOCAL lock_timeout = 0")
+    except errors.UndefinedTable:
+        raise AttemptError(
+            f"the staging table of attempt {attempt.attempt} is gone", "begin a new attempt"
+        ) from None
+    except errors.LockNotAvailable:
+        raise AttemptError(
+            f"something still writes to the staging table of attempt {attempt.attempt}",
+            "end that job, then try again",
+        ) from None
+
+
 def _reset(connection: Connection, attempt: Attempt) -> None:
     cursor = connection.cursor()
     cursor.execute(
@@ -210,24 +220,21 @@ def _reset(connection: Connection, attempt: Attempt) -> None:
     )
 
 
-def _overlapped(connection: Connection, attempt: Attempt) -> list[Attempt]:
-    """Older attempts that overlap this one and still have a staging table."""
+def _drop_overlapped(connection: Connection, attempt: Attempt) -> None:
+    """Drop the staging tables of older attempts, but for one in use: a later attempt drops it."""
     with connection:
         cursor = connection.cursor()
         cursor.execute(
-            "SELECT attempt FROM control.attempt JOIN pg_tables"
+            "SELECT tablename FROM control.attempt JOIN pg_tables"
             " ON schemaname = %s AND tablename = concat(type, '_', attempt)"
             " WHERE type = %s AND attempt < %s AND start_at < %s AND end_at > %s",
             [SCHEMA, attempt.type, attempt.attempt, attempt.end, attempt.start],
         )
-        return [read(connection, number) for (number,) in cursor.fetchall()]
-
-
-def _drop_if_free(connection: Connection, attempt: Attempt) -> None:
-    """Drop a staging table that nobody uses; a later attempt comes back for one in use."""
-    with suppress(errors.LockNotAvailable), connection:
-        connection.cursor().execute("SET LOCAL lock_timeout = '1s'")
-        drop_staging(connection, attempt)
+    for (name,) in cursor.fetchall():
+        with suppress(errors.LockNotAvailable), connection:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+            statement = sql.SQL("DROP TABLE IF EXISTS {}")
+            cursor.execute(statement.format(sql.Identifier(SCHEMA, name)))
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def columns(connection: Connection, name: str, schema: str = SCHEMA) -> dict[str
     return {column: Column(*rest) for column, *rest in cursor.fetchall()}
 
 
-def check_columns(connection: Connection, contract: Contract) -> None:
+def _check_columns(connection: Connection, contract: Contract) -> None:
     """Raise StoreError unless the table has what publishing writes and reads, and has parts."""
     found = columns(connection, contract.type)
     report = report_of(contract)
@@ -80,6 +80,49 @@ def check_columns(connection: Connection, contract: Contract) -> None:
             f"schemas/{contract.type}/report.sql: report.{contract.type} lacks"
             f" {', '.join(missing) or 'PARTITION BY RANGE (interval_start)'}",
             "add it there",
+        )
+
+
+def ensure_table(connection: Connection, contract: Contract, declaration: str) -> None:
+    """Make the table by its statement, or add the columns to it that are new; uncommitted.
+
+    Raises StoreError for any other change, and for a table that lacks what publishing needs.
+    """
+    if columns(connection, contract.type):
+        _extend(connection, contract, _declared(connection, contract, declaration))
+    else:
+        connection.cursor().execute(declaration)
+    _check_columns(connection, contract)
+
+
+def _declared(connection: Connection, contract: Contract, declaration: str) -> dict[str, Column]:
+    """The columns that the file declares: made in a schema of that name that is then forgotten."""
+    cursor = connection.cursor()
+    cursor.execute("SAVEPOINT declared")
+    cursor.execute(f"ALTER SCHEMA {SCHEMA} RENAME TO report_kept; CREATE SCHEMA {SCHEMA}")
+    cursor.execute(declaration)
+    found = columns(connection, contract.type)
+    cursor.execute("ROLLBACK TO SAVEPOINT declared")
+    return found
+
+
+def _extend(connection: Connection, contract: Contract, declared: dict[str, Column]) -> None:
+    found = columns(connection, contract.type)
+    added = {name: one for name, one in declared.items() if name not in found}
+    changed = [name for name, one in found.items() if declared.get(name) != one]
+    changed += [name for name, one in added.items() if not one.nullable]
+    if changed:
+        raise StoreError(
+            f"schemas/{contract.type}/report.sql declares {', '.join(changed)} of"
+            f" report.{contract.type} otherwise than the table has it",
+            f"undo that, and add a column that may be null; ./ws rebuild report {contract.type}"
+            " fills it",
+        )
+    for name, one in added.items():
+        connection.cursor().execute(
+            sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
+                table(contract), sql.Identifier(name), sql.SQL(one.type)
+            )
         )
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from psycopg2 import errors, sql
+from psycopg2 import ProgrammingError, sql
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.contracts.query import REPORT_FILE
 from watershed.errors import StoreError
 from watershed.settings import Settings
-from watershed.stores import aggregates, facts
-from watershed.stores.facts import SCHEMA, Column
+from watershed.stores import aggregates, attempts, facts, flow
+from watershed.stores.columns import identifiers
+from watershed.stores.facts import SCHEMA
 from watershed.stores.locks import lock_publishing
+
+FOLDED = "folded from history that was pruned"
+LOCK_TIMEOUT = "10s"
 
 
 def ensure_tables(connection: Connection, contract: Contract, schemas_dir: Path) -> None:
@@ -28,51 +33,16 @@ def ensure_tables(connection: Connection, contract: Contract, schemas_dir: Path)
     path = schemas_dir / contract.type / REPORT_FILE
     declaration, _, rest = path.read_text(encoding="utf-8").partition(";\n")
     cursor = connection.cursor()
-    if facts.columns(connection, contract.type):
-        _extend(connection, contract, _declared(connection, contract, declaration))
-    else:
-        cursor.execute(declaration)
-    facts.check_columns(connection, contract)
+    facts.ensure_table(connection, contract, declaration)
     aggregates.ensure_tables(connection, contract)
     _keep_apart(connection, contract)
     try:
         cursor.execute(rest.strip() or "SELECT")
-    except errors.InvalidTableDefinition as error:
+    except ProgrammingError as error:
         raise StoreError(
-            f"schemas/{contract.type}/{REPORT_FILE}: {str(error).splitlines()[0]}",
-            "a view may gain columns at its end; for any other change DROP VIEW it first",
+            f"schemas/{contract.type}/{REPORT_FILE}: {str(error).strip()}",
+            "correct it; a view may gain columns at its end: for other changes DROP VIEW it first",
         ) from None
-
-
-def _declared(connection: Connection, contract: Contract, declaration: str) -> dict[str, Column]:
-    """The columns that the file declares: made in a schema of that name that is then forgotten."""
-    cursor = connection.cursor()
-    cursor.execute("SAVEPOINT declared")
-    cursor.execute(f"ALTER SCHEMA {SCHEMA} RENAME TO report_kept; CREATE SCHEMA {SCHEMA}")
-    cursor.execute(declaration)
-    found = facts.columns(connection, contract.type)
-    cursor.execute("ROLLBACK TO SAVEPOINT declared")
-    return found
-
-
-def _extend(connection: Connection, contract: Contract, declared: dict[str, Column]) -> None:
-    found = facts.columns(connection, contract.type)
-    added = {name: one for name, one in declared.items() if name not in found}
-    changed = [name for name, one in found.items() if declared.get(name) != one]
-    changed += [name for name, one in added.items() if not one.nullable]
-    if changed:
-        raise StoreError(
-            f"schemas/{contract.type}/{REPORT_FILE} declares {', '.join(changed)} of"
-            f" report.{contract.type} otherwise than the table has it",
-            f"undo that, and add a column that may be null; ./ws rebuild report {contract.type}"
-            " fills it",
-        )
-    for name, one in added.items():
-        connection.cursor().execute(
-            sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
-                facts.table(contract), sql.Identifier(name), sql.SQL(one.type)
-            )
-        )
 
 
 def _keep_apart(connection: Connection, contract: Contract) -> None:
@@ -110,3 +80,111 @@ def grant_reader(connection: Connection, settings: Settings) -> None:
         "ALTER DEFAULT PRIVILEGES IN SCHEMA {report} GRANT SELECT ON TABLES TO {reader}",
     ):
         connection.cursor().execute(sql.SQL(statement).format(**names))
+
+
+def prune(connection: Connection, contract: Contract, before: datetime) -> datetime | None:
+    """Fold the months that ended a lookback before ``before``, and delete them; commits.
+
+    Returns where the ledger begins now, None where there was nothing to fold. The lookback stays,
+    so that every interval from ``before`` on can still be made again. Raises psycopg2's
+    LockNotAvailable when a query of the facts holds it up: it may be tried again.
+    """
+    with connection:
+        lock_publishing(connection, contract.type)
+        cursor = connection.cursor()
+        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        cut = _cut(connection, contract, before)
+        if cut is None:
+            return None
+        _fold(connection, contract, cut)
+        _delete(connection, contract, cut)
+        _forget_attempts(connection, contract.type, cut)
+        cursor.execute(
+            "UPDATE control.stream SET settled_from = %s, pruned_until = %s WHERE type = %s",
+            [cut, cut, contract.type],
+        )
+    return cut
+
+
+def _cut(connection: Connection, contract: Contract, before: datetime) -> datetime | None:
+    """The start of the month in which what must stay begins; None when nothing lies before it."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT settled_from, settled_until FROM control.stream WHERE type = %s", [contract.type]
+    )
+    begin, end = cursor.fetchone() or (None, None)
+    if begin is None:
+        return None
+    kept = min(before - timedelta(hours=contract.lookback_hours), end)
+    cut = facts.part(contract, kept)[1].start
+    return cut if cut > begin else None
+
+
+def _fold(connection: Connection, contract: Contract, cut: datetime) -> None:
+    """Move sums of settled intervals, and add the flow's of skipped ones."""
+    interval, settled = aggregates.interval(contract), aggregates.settled(contract)
+    groups, window = contract.flow.group_by, contract.flow.window_column
+    names = {
+        "opening": aggregates.opening(contract).identifier,
+        "interval": interval.identifier,
+        "settled": settled.identifier,
+        "flow": sql.Identifier("speed", flow.flow_table(contract)),
+        "window": sql.Identifier(window),
+        "groups": identifiers(groups),
+        "measure": sql.Identifier(contract.measure[0]),
+        "count": sql.Identifier(flow.COUNT),
+    }
+    values = {"type": contract.type, "cut": cut, "note": FOLDED}
+    cursor = connection.cursor()
+    cursor.execute(
+        sql.SQL(
+            "INSERT INTO {opening} AS o ({groups}, {measure}, {count}, note)"
+            " SELECT {groups}, sum({measure}), sum({count}), %(note)s FROM ("
+            "  SELECT {groups}, {measure}, {count} FROM {interval} WHERE interval_start < %(cut)s"
+            "  UNION ALL"
+            "  SELECT {groups}, {measure}, {count} FROM {flow} JOIN control.interval"
+            "   ON {window} >= start_at AND {window} < end_at"
+            "   WHERE type = %(type)s AND attempt IS NULL AND start_at < %(cut)s"
+            " ) AS old GROUP BY {groups} ON CONFLICT ({groups}, note) DO UPDATE SET"
+            " {measure} = o.{measure} + excluded.{measure}, {count} = o.{count} + excluded.{count}"
+        ).format(**names),
+        values,
+    )
+    aggregates.add_settled(
+        connection,
+        contract,
+        sql.SQL(
+            "SELECT {groups}, -{measure}, -{count} FROM {interval} WHERE interval_start < %(cut)s"
+        ).format(**names),
+        values,
+    )
+
+
+def _delete(connection: Connection, contract: Contract, cut: datetime) -> None:
+    cursor = connection.cursor()
+    facts.drop_parts(connection, contract, cut)
+    for one in (aggregates.interval(contract), aggregates.hourly(connection, contract)):
+        statement = sql.SQL("DELETE FROM {} WHERE interval_start < %s").format(one.identifier)
+        cursor.execute(statement, [cut])
+    cursor.execute(
+        "DELETE FROM control.interval WHERE type = %s AND start_at < %s", [contract.type, cut]
+    )
+
+
+def _forget_attempts(connection: Connection, event_type: str, before: datetime) -> None:
+    """Delete attempts at nothing but what arrived before a time, with their conflicts and staging
+    tables, uncommitted. The ledger must no longer name them."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT attempt FROM control.attempt WHERE type = %s AND end_at <= %s",
+        [event_type, before],
+    )
+    old = [number for (number,) in cursor.fetchall()]
+    cursor.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)",
+        [attempts.SCHEMA, [f"{event_type}_{number}" for number in old]],
+    )
+    for (name,) in cursor.fetchall():
+        cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(attempts.SCHEMA, name)))
+    cursor.execute("DELETE FROM control.conflict WHERE attempt = ANY(%s)", [old])
+    cursor.execute("DELETE FROM control.attempt WHERE attempt = ANY(%s)", [old])

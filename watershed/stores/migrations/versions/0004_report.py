@@ -14,4 +14,6 @@ def upgrade() -> None:
         ALTER TABLE control.stream ADD COLUMN pruned_until timestamptz;
         COMMENT ON COLUMN control.stream.pruned_until IS
             'Intervals before it were folded into the opening balance; null: none ever was';
+
+        CREATE INDEX interval_skipped ON control.interval (type, start_at) WHERE attempt IS NULL;
     """)
