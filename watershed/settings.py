@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     spark_driver_memory_mb: Positive = Field(1024, description="heap of the driver")
     spark_ui_port: int = Field(4040, description="port of Spark's page; 0 switches it off")
 
+    parent_pid: int = Field(
+        0, ge=0, description="process that a batch job must not outlive; 0: none"
+    )
+
     stream_trigger_ms: int = Field(500, ge=0, description="shortest time between batches")
     stream_max_events: Positive = Field(120_000, description="most events of one batch")
     broker_ahead_max_s: Positive = Field(

@@ -2,9 +2,9 @@
 -- Spark SQL over the views `event` and the contract's references; docs/contracts.md has its rules.
 --
 -- fx_rate has a row for every calendar day (UTC): on days without a quote, the last one before it.
--- Conversions are exact until their one rounding, half away from zero, to cents. A quotient's whole
--- part and rest are (DIV, %); what is rounded is the rest's quotient, less than 1, of which Spark
--- keeps 20 digits: it differs from half a cent by more than 5e-21, since a rate has 18 digits.
+-- Conversions are exact up to their one rounding to cents, half away from zero: the whole part of a
+-- quotient and its rest are added. Only the rest's quotient is rounded: it is less than 1, so Spark
+-- keeps 20 digits of it, and it is off half a cent by more than 5e-21, since a rate has 18 digits.
 SELECT
     event.*,
     branch.region,
@@ -17,11 +17,12 @@ SELECT
     rub.source AS rub_rate_source,
     rub.rate_date AS rub_rate_date,
     CAST(
-        event.amount DIV own.per_eur + round(event.amount % own.per_eur / own.per_eur, 2)
+        (event.amount - event.amount % own.per_eur) / own.per_eur
+        + round(event.amount % own.per_eur / own.per_eur, 2)
         AS decimal(20, 2)
     ) AS amount_eur,
     CAST(
-        event.amount * rub.per_eur DIV own.per_eur
+        (event.amount * rub.per_eur - event.amount * rub.per_eur % own.per_eur) / own.per_eur
         + round(event.amount * rub.per_eur % own.per_eur / own.per_eur, 2)
         AS decimal(20, 2)
     ) AS amount_rub,

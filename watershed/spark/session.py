@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 
 from pyspark.sql import SparkSession
 
 from watershed.settings import Settings
 
+BATCH_MASTER = "local[2]"
+BATCH = {
+    # What overflows, or is divided by zero, is an error: money never becomes null in silence.
+    "spark.sql.ansi.enabled": "true",
+    # The page's port is the stream's, which runs beside it.
+    "spark.ui.enabled": "false",
+}
+"""What a batch job has otherwise than the stream."""
 
-def spark_session(settings: Settings, name: str) -> SparkSession:
-    """A session for one job. Under ``spark-submit`` its settings stand before these."""
+
+def batch_session(settings: Settings, name: str) -> SparkSession:
+    """A session for a job that ends, beside a stream; two tasks unless ``spark_master`` is set."""
+    if "spark_master" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"spark_master": BATCH_MASTER})
+    return spark_session(settings, name, BATCH)
+
+
+def spark_session(
+    settings: Settings, name: str, conf: Mapping[str, str] | None = None
+) -> SparkSession:
+    """A session for one job; ``conf`` stands before what all have.
+
+    Under ``spark-submit`` the JVM's own memory and class path are the submitter's to give.
+    """
     os.environ["TZ"] = "UTC"  # pyspark gives times as the process's local ones, without a zone
     time.tzset()
     builder = SparkSession.builder.appName(name).master(settings.spark_master)
-    for key, value in _conf(settings).items():
+    for key, value in {**_conf(settings), **(conf or {})}.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     # Given at run time, passwords are in no argument list and on no page of Spark's.

@@ -43,12 +43,12 @@ def summed(events: DataFrame, contract: Contract) -> DataFrame:
             F.max("arrival_time").alias("arrival_max"),
             F.min("_believed_time").alias("believed_min"),
             F.count_if(F.col("_may_miss")).alias("may_miss"),
-            F.sum(_summable(contract)).alias("value"),
+            F.sum(summable(contract)).alias("value"),
         )
     )  # fmt: skip
 
 
-def _summable(contract: Contract) -> Column:
+def summable(contract: Contract) -> Column:
     """The measure as a decimal: Spark's sum of 64-bit integers wraps around in silence."""
     field = contract.measure[1]
     return F.col(field) if contract.fields[field].decimal else F.col(field).cast("decimal(20,0)")

@@ -24,6 +24,17 @@ class Span(NamedTuple):
     arrived_to: datetime
 
 
+class Stretch(NamedTuple):
+    """Offsets of one Kafka partition, of which ``whole`` arrived in an interval, with ``stored``
+    valid events; of those around it some did."""
+
+    generation: str
+    partition: int
+    offsets: range
+    whole: range
+    stored: int
+
+
 class Batch(NamedTuple):
     """The commit that a record came in with; of old ones, the last of those that were joined."""
 
@@ -58,6 +69,32 @@ def spans(
     return [
         Span(generation, partition, range(start, stop), first, last)
         for generation, partition, start, stop, first, last in cursor.fetchall()
+    ]
+
+
+def arrived(
+    connection: Connection, event_type: str, start: datetime, end: datetime
+) -> list[Stretch]:
+    """Where the records are that arrived in ``[start, end)``, in this connection's transaction.
+
+    One stretch per generation and Kafka partition: arrival times only grow with the offsets, from
+    batch to batch, so that all batches between the first and the last are in it.
+    """
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT generation, kafka_partition, min(from_offset), max(to_offset),"
+        " coalesce(min(from_offset) FILTER (WHERE inside), 0),"
+        " coalesce(max(to_offset) FILTER (WHERE inside), 0),"
+        " coalesce(sum(stored) FILTER (WHERE inside), 0)::bigint"
+        " FROM (SELECT *, arrival_min >= %(start)s AND arrival_max < %(end)s AS inside"
+        "  FROM control.stream_batch"
+        "  WHERE type = %(type)s AND arrival_max >= %(start)s AND arrival_min < %(end)s) AS batch"
+        " GROUP BY generation, kafka_partition ORDER BY generation, kafka_partition",
+        {"type": event_type, "start": start, "end": end},
+    )
+    return [
+        Stretch(generation, partition, range(first, to), range(begin, stop), stored)
+        for generation, partition, first, to, begin, stop, stored in cursor.fetchall()
     ]
 
 

@@ -1,0 +1,165 @@
+"""First arrivals, and a query that must give every event back once, as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from tests.unit.spark.batches import START, TRANSACTION, Place, event, rates, references, rows
+from watershed.contracts.query import Query, event_columns
+from watershed.errors import ContractError
+from watershed.spark import enrich
+from watershed.stores.intervals import Interval
+
+MINUTE = timedelta(minutes=1)
+HOUR = [Interval(START, START + 60 * MINUTE)]
+QUERY = Path("schemas/transaction/enrich.sql")
+Run = Callable[[str], list[tuple[int, str]]]
+
+
+@pytest.fixture(autouse=True)
+def as_in_the_job(spark: SparkSession) -> Iterator[None]:
+    spark.conf.set("spark.sql.ansi.enabled", "true")
+    yield
+    spark.conf.unset("spark.sql.ansi.enabled")
+
+
+@pytest.mark.parametrize(
+    "other", [Place(9, 0, "one", 3), Place(9, 1, "one", 2), Place(9, 0, "two", 2)]
+)
+def test_first_is_the_first_arrival_then_generation_partition_and_offset(
+    spark: SparkSession, other: Place
+) -> None:
+    first = Place(5, 0, "one", 2)
+    for pair in ([first, other], [other, first]):
+        raw = rows(spark, *[event(1, place) for place in pair])
+        found = enrich.events(raw, TRANSACTION, HOUR).where("is_first").collect()
+        assert [(row.kafka_offset, row.arrival_time.second) for row in found] == [(5, 2)]
+
+
+def test_of_one_partition_the_lower_offset_is_first(spark: SparkSession) -> None:
+    raw = rows(spark, event(1, Place(8)), event(1, Place(7)), event(2, Place(9)))
+    found = enrich.events(raw, TRANSACTION, HOUR).collect()
+    assert {row.kafka_offset: row.is_first for row in found} == {7: True, 8: False, 9: True}
+
+
+def test_each_interval_has_a_first_of_its_own(spark: SparkSession) -> None:
+    halves = [
+        Interval(START, START + 30 * MINUTE),
+        Interval(START + 30 * MINUTE, START + 60 * MINUTE),
+    ]
+    raw = rows(spark, event(1, Place(0)), event(1, Place(1, second=1800)))
+    found = enrich.events(raw, TRANSACTION, halves).collect()
+    assert {row.interval_start.minute: row.is_first for row in found} == {0: True, 30: True}
+
+
+def test_hash_is_of_the_fields_alone(spark: SparkSession) -> None:
+    raw = rows(
+        spark,
+        event(1, Place(0), event_time=START),
+        event(1, Place(1, 2, "two", 9), event_time=START),
+        event(1, Place(2), event_time=START, amount=Decimal("1.01")),
+    )
+    found = enrich.events(raw, TRANSACTION, HOUR).orderBy("kafka_offset").collect()
+    same, again, other = [row.payload_hash for row in found]
+    assert same == again != other
+
+
+def test_intervals_of_any_widths(spark: SparkSession) -> None:
+    widths = [5, 5, 5, 35, 60, 60, 1]
+    bounds = [START + sum(widths[:n]) * MINUTE for n in range(len(widths) + 1)]
+    intervals = [Interval(*pair) for pair in pairwise(bounds)]
+    times = [
+        moment + step for moment in bounds for step in (-timedelta(milliseconds=1), timedelta())
+    ]
+    frame = spark.createDataFrame([(time,) for time in times], "at timestamp")
+    found = frame.select(enrich.interval_start("at", intervals)).collect()
+
+    def start_of(time: datetime) -> datetime | None:
+        within = [one.start for one in intervals if one.start <= time < one.end]
+        return within[0].replace(tzinfo=None) if within else None
+
+    assert [row[0] for row in found] == [start_of(time) for time in times]
+
+
+@pytest.fixture
+def run(spark: SparkSession) -> Run:
+    """Runs a query over four events, with the checks; ``(offset, amount)`` of its result."""
+    raw = rows(
+        spark,
+        event(1, Place(0), amount=Decimal("0.10")),
+        event(2, Place(1), amount=Decimal("0.10"), branch="SPB"),
+        event(3, Place(2), amount=Decimal("-5.00"), branch="Surgut", currency="GBP"),
+        event(3, Place(3), amount=Decimal("7.00")),
+    )
+
+    def result(text: str) -> list[tuple[int, str]]:
+        query = Query(QUERY, text)
+        view = enrich.events(raw, TRANSACTION, HOUR)
+        some = references(spark, rates([START.date()], RUB="90"))
+        out = enrich.enriched(spark, query, view, some)
+        before, after = (enrich.measured(frame, TRANSACTION) for frame in (view, out))
+        enrich.check(TRANSACTION, query, before, after)
+        return [
+            (row.kafka_offset, str(row.amount)) for row in out.orderBy("kafka_offset").collect()
+        ]
+
+    return result
+
+
+KEPT = "SELECT event.*, array() AS unmatched FROM event "
+
+
+def other(**columns: str) -> str:
+    """The query with other columns in the place of the event's own."""
+    names = [f"{columns.get(name, name)} AS {name}" for name in event_columns(TRANSACTION)]
+    return f"SELECT {', '.join(names)}, array() AS unmatched FROM event "
+
+
+def test_query_that_keeps_every_event(run: Run) -> None:
+    assert run(KEPT) == [(0, "0.10"), (1, "0.10"), (2, "-5.00"), (3, "7.00")]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (KEPT + "JOIN branch ON branch.branch = event.branch",
+         "drops events: 4 went in, 3 came out (-1)"),
+        (KEPT + "LEFT JOIN (SELECT 'SPB' AS b UNION ALL SELECT 'SPB') ON b = event.branch",
+         "multiplies events: 4 went in, 5 came out (+1)"),
+        (other(amount="amount * 3"),
+         "alters `amount`: its sum was 2.20, and is 6.60 (+4.40)"),
+        (other(amount="round(amount / 3, 2) * 3"),
+         "alters `amount`: its sum was 2.20, and is 2.16 (-0.04)"),
+        (KEPT + "WHERE kafka_offset <> 0 UNION ALL " + KEPT + "WHERE kafka_offset = 1",
+         "gives other events than it was given, as many and with the same sum of `amount`"),
+        (other(is_first="true"),
+         "gives other events than it was given, as many and with the same sum of `amount`"),
+        (KEPT + "WHERE false", "drops events: 4 went in, 0 came out (-4)"),
+    ],
+)  # fmt: skip
+def test_query_that_does_not_keep_them_is_refused(run: Run, text: str, what: str) -> None:
+    with pytest.raises(ContractError) as refused:
+        run(text)
+    assert refused.value.cause == f"{QUERY} {what}"
+    assert "LEFT JOIN" in refused.value.remedy
+
+
+def test_query_that_spark_does_not_understand_is_named(run: Run) -> None:
+    with pytest.raises(ContractError, match=rf"{QUERY}: .*UNRESOLVED_COLUMN.*\n.*docs/contracts"):
+        run(KEPT.replace("array()", "array(nobody)"))
+
+
+def test_matched_events_have_null_for_unmatched(spark: SparkSession) -> None:
+    view = enrich.events(rows(spark, event(1, Place(0))), TRANSACTION, HOUR)
+    for array in ("array()", "array(CAST(NULL AS string))", "NULL"):
+        query = Query(QUERY, KEPT.replace("array()", array))
+        found = enrich.enriched(spark, query, view, {}).select(F.col("unmatched")).collect()
+        assert [row.unmatched for row in found] == [None]

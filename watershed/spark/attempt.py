@@ -1,0 +1,118 @@
+"""One attempt from the raw store into its staging table: what ``jobs/enrich_intervals.py`` does."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from psycopg2.extensions import connection as Connection
+from pyspark import StorageLevel
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+
+from watershed.contracts.model import Contract
+from watershed.contracts.query import Query
+from watershed.errors import StoreError
+from watershed.settings import Settings
+from watershed.spark import enrich, raw, staging
+from watershed.spark.enrich import Measured
+from watershed.stores.attempts import Attempt, Loaded
+from watershed.stores.batches import Stretch
+from watershed.stores.intervals import Interval
+
+ROWS_PER_TASK = 250_000
+"""Events that a task sorts by id: some 60 MB."""
+
+
+@dataclass
+class Clock:
+    """Seconds by stage, in the order of the work."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a stage."""
+        started = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - started
+
+
+@dataclass(frozen=True)
+class Enrichment:
+    """How a contract's attempts are enriched: its query, and the folder of the references."""
+
+    spark: SparkSession
+    settings: Settings
+    contract: Contract
+    query: Query
+    folder: Path
+
+    def load(
+        self, connection: Connection, attempt: Attempt, stretches: Sequence[Stretch], clock: Clock
+    ) -> list[Loaded]:
+        """Fill the attempt's staging table, which is empty; what it has then, by interval.
+
+        Raises ContractError for a query that changes more than it may, StoreError where events or
+        references are missing.
+        """
+        events = self._events(attempt, stretches).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            with clock.stage("read"):
+                before = enrich.measured(events, self.contract)
+                raw.check_counted(stretches, events.where(raw.COUNTED).count())
+            copied = self._copy(connection, attempt, events.drop(raw.COUNTED), clock)
+        finally:
+            events.unpersist()
+        with clock.stage("check"), connection:
+            after = staging.measured(connection, self.contract, attempt, copied)
+            enrich.check(self.contract, self.query, before, after)
+            unmatched = staging.unmatched(connection, self.contract, attempt, self.query)
+        return [_loaded(one, after.get(one.start), unmatched) for one in attempt.intervals]
+
+    def _events(self, attempt: Attempt, stretches: Sequence[Stretch]) -> DataFrame:
+        tasks = sum(len(one.offsets) for one in stretches) // ROWS_PER_TASK
+        self.spark.conf.set("spark.sql.shuffle.partitions", max(tasks, 2))
+        start, end = attempt.start, attempt.end
+        rows = raw.read(self.spark, self.settings, self.contract, stretches, start, end)
+        return enrich.events(rows, self.contract, attempt.intervals)
+
+    def _copy(
+        self, connection: Connection, attempt: Attempt, events: DataFrame, clock: Clock
+    ) -> int:
+        """Enrich the events and load them; how many rows."""
+        references = {name: self._reference(name) for name in self.contract.references}
+        result = enrich.enriched(self.spark, self.query, events, references)
+        with connection:
+            names = staging.columns(connection, self.contract, attempt, result.columns)
+        scratch = self.settings.scratch_dir
+        with tempfile.TemporaryDirectory(prefix="staging-", dir=scratch) as made:
+            folder = Path(made) / "rows"
+            with clock.stage("enrich"):
+                staging.write(result, names, folder)
+            with clock.stage("copy"):
+                return staging.copy(self.settings, attempt, names, folder)
+
+    def _reference(self, name: str) -> DataFrame:
+        path = self.folder / name
+        try:
+            return self.spark.read.parquet(path.as_uri())
+        except AnalysisException:
+            raise StoreError(
+                f"the snapshot of reference data has no {name}: there is no {path}",
+                "run the DAG refresh_reference, then begin a new attempt",
+            ) from None
+
+
+def _loaded(
+    interval: Interval, found: Measured | None, unmatched: Mapping[datetime, dict[str, int]]
+) -> Loaded:
+    """What was loaded of an interval; nothing arrived in one that was not found."""
+    if found is None:
+        return Loaded(interval, 0, 0, {})
+    return Loaded(interval, found.events, found.repeated, unmatched.get(interval.start, {}))

@@ -1,0 +1,33 @@
+"""A batch job ends with whoever started it, also when that was killed and could say nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from contextlib import suppress
+
+import psutil
+
+ORPHANED = 70
+"""The exit code of a job whose parent is gone."""
+
+log = logging.getLogger("watershed.parent")
+
+
+def end_with(pid: int) -> None:
+    """End this process, and Spark's JVM with it, once the process ``pid`` is gone; 0: never.
+
+    The JVM ends by itself: as a child at the end of its standard input, as ``spark-submit`` when
+    its Python has ended. What it was doing may be lost at any moment.
+    """
+    if pid:
+        threading.Thread(target=_wait, args=(pid,), name="parent", daemon=True).start()
+
+
+def _wait(pid: int) -> None:
+    with suppress(psutil.NoSuchProcess):  # it had ended before
+        psutil.Process(pid).wait()
+    log.error("process %s, which this job was started for, is gone: it ends", pid)
+    logging.shutdown()
+    os._exit(ORPHANED)  # at once: Spark's own way out would wait for its tasks

@@ -1,0 +1,91 @@
+"""Reading the raw store by key: the events that arrived in an interval, and no others.
+
+The time index names the keys; a Cassandra partition is a key of the connector's direct join. The
+range of offsets stands on the table's side of the join, so that Cassandra applies it and the ends
+of a stretch cost what they hold. So the cost follows the interval, not the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from watershed.contracts.model import Contract
+from watershed.errors import StoreError
+from watershed.settings import Settings
+from watershed.spark.types import spark_type
+from watershed.stores import batches, postgres
+from watershed.stores.batches import Stretch
+from watershed.stores.raw import BLOCK, table
+
+KEY = ["generation", "kafka_partition", "offset_block"]
+KEY_TYPES = "generation string, kafka_partition int, offset_block bigint"
+COUNTED = "_counted"
+"""Marks the rows of batches that lie wholly in an interval: the time index has their number."""
+
+
+def arrived(
+    spark: SparkSession, settings: Settings, contract: Contract, start: datetime, end: datetime
+) -> DataFrame:
+    """The valid events with ``arrival_time`` in ``[start, end)``: all raw columns but the block."""
+    with postgres.connect(settings) as connection:
+        stretches = batches.arrived(connection, contract.type, start, end)
+    return read(spark, settings, contract, stretches, start, end).drop(COUNTED)
+
+
+def read(
+    spark: SparkSession,
+    settings: Settings,
+    contract: Contract,
+    stretches: Sequence[Stretch],
+    start: datetime,
+    end: datetime,
+) -> DataFrame:
+    """As :func:`arrived`, from stretches that :func:`batches.arrived` found, with ``_counted``."""
+    raw = spark.read.format("org.apache.spark.sql.cassandra").options(
+        keyspace=settings.cassandra_keyspace, table=contract.type, directJoinSetting="on"
+    ).load()  # fmt: skip
+    parts = [_stretch(spark, raw, one) for one in stretches] or [_nothing(raw)]
+    within = (F.col("arrival_time") >= F.lit(start)) & (F.col("arrival_time") < F.lit(end))
+    return reduce(DataFrame.unionByName, parts).where(within).select(*_columns(contract), COUNTED)
+
+
+def check_counted(stretches: Sequence[Stretch], found: int) -> None:
+    """Raise StoreError unless as many rows are ``_counted`` as the time index says."""
+    stored = sum(one.stored for one in stretches)
+    if found != stored:
+        raise StoreError(
+            f"the raw store has {found:,} events where the time index counts {stored:,}",
+            "./ws audit finds what is missing; with nodes down, try again when they are back",
+        )
+
+
+def _stretch(spark: SparkSession, raw: DataFrame, one: Stretch) -> DataFrame:
+    blocks = range(one.offsets.start // BLOCK, (one.offsets.stop - 1) // BLOCK + 1)
+    keys = [(one.generation, one.partition, block) for block in blocks]
+    # Made from rows, since Spark would turn equal literals into a filter, and scan the table.
+    joined = spark.createDataFrame(keys, KEY_TYPES).repartition(len(keys))
+    return joined.join(raw.where(_in(one.offsets)), KEY).withColumn(COUNTED, _in(one.whole))
+
+
+def _nothing(raw: DataFrame) -> DataFrame:
+    return raw.where(F.lit(False)).withColumn(COUNTED, F.lit(False))
+
+
+def _in(offsets: range) -> Column:
+    offset = F.col("kafka_offset")
+    return (offset >= F.lit(offsets.start)) & (offset < F.lit(offsets.stop))
+
+
+def _columns(contract: Contract) -> list[Column]:
+    """The raw table's columns; the connector gives every decimal as decimal(38,18)."""
+    types = {name: spark_type(field) for name, field in contract.fields.items()}
+    return [
+        F.col(name).cast(types[name]) if name in types else F.col(name)
+        for name in table(contract).columns
+        if name != "offset_block"
+    ]

@@ -1,0 +1,144 @@
+"""Loading a DataFrame into the staging table of an attempt, by PostgreSQL's COPY.
+
+Spark writes the rows as COPY reads them, into files, and two connections take the files. Spark's
+own retries end with the files, so they double no row; what fails later is loaded anew, into a new
+table. docs/decisions/0012 has what JDBC takes instead.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, StringType
+
+from watershed.contracts.model import Contract
+from watershed.contracts.query import Query
+from watershed.errors import AttemptError, ContractError
+from watershed.settings import Settings
+from watershed.spark.enrich import WEIGHTS, Measured
+from watershed.stores import attempts, facts, postgres
+from watershed.stores.attempts import Attempt
+from watershed.stores.columns import identifiers
+
+CONNECTIONS = 2
+CHUNK_BYTES = 1 << 16
+NULL = r"\N"
+ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
+"""What COPY's text format cannot have as it is."""
+
+
+def columns(
+    connection: Connection, contract: Contract, attempt: Attempt, has: list[str]
+) -> list[str]:
+    """The columns of the attempt's staging table, all of which the query's result ``has``.
+
+    Raises ContractError for one that it has not.
+    """
+    wanted = list(facts.columns(connection, attempts.staging_table(attempt), attempts.SCHEMA))
+    if missing := [name for name in wanted if name not in has]:
+        raise ContractError(
+            f"schemas/{contract.type}/enrich.sql does not return {', '.join(missing)}, which"
+            f" report.{contract.type} has",
+            "return it, or take it out of report.sql",
+        )
+    return wanted
+
+
+def write(rows: DataFrame, names: Sequence[str], folder: Path) -> None:
+    """Write the named columns into files of ``folder``, which is made: a line for each row."""
+    texts = [_text(name, rows.schema[name].dataType) for name in names]
+    line = F.concat_ws("\t", *[F.coalesce(text, F.lit(NULL)) for text in texts])
+    rows.select(line).write.option("compression", "none").text(folder.as_uri())
+
+
+def _text(name: str, kind: DataType) -> Column:
+    """A value as COPY reads it; null stays null."""
+    if isinstance(kind, ArrayType):  # of names, which need no quotes
+        return F.concat(F.lit("{"), F.array_join(name, ","), F.lit("}"))
+    text = F.col(name).cast(StringType())
+    if isinstance(kind, StringType):
+        for plain, escaped in ESCAPES.items():
+            text = F.replace(text, F.lit(plain), F.lit(escaped))
+    return text
+
+
+def copy(settings: Settings, attempt: Attempt, names: Sequence[str], folder: Path) -> int:
+    """Load the files of :func:`write` into the attempt's staging table; how many rows; commits."""
+    files = sorted(folder.glob("part-*"), key=lambda file: file.stat().st_size)
+    shares = [files[n::CONNECTIONS] for n in range(CONNECTIONS)]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return sum(pool.map(lambda share: _copy(settings, attempt, names, share), shares))
+
+
+def _copy(settings: Settings, attempt: Attempt, names: Sequence[str], files: list[Path]) -> int:
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (ENCODING 'UTF8')").format(
+        attempts.staging(attempt), identifiers(names)
+    )
+    copied = 0
+    with postgres.connect(settings) as connection, connection:
+        cursor = connection.cursor()
+        for file in files:
+            with file.open("rb") as lines:
+                cursor.copy_expert(statement, lines, CHUNK_BYTES)
+            copied += cursor.rowcount
+    return copied
+
+
+def measured(
+    connection: Connection, contract: Contract, attempt: Attempt, copied: int
+) -> dict[datetime, Measured]:
+    """What the staging table has of each interval, by its start, in this transaction.
+
+    As :func:`watershed.spark.enrich.measured` says it of events. Raises AttemptError unless the
+    table has as many rows as were copied into it.
+    """
+    cursor = connection.cursor()
+    cursor.execute(
+        sql.SQL(
+            "SELECT interval_start, count(*), count(*) FILTER (WHERE NOT is_first), sum({measure}),"
+            " sum(({measure} + 1) * ((payload_hash %% %(n)s + %(n)s) %% %(n)s))"
+            " FROM {staging} GROUP BY interval_start"
+        ).format(measure=sql.Identifier(contract.measure[1]), staging=attempts.staging(attempt)),
+        {"n": WEIGHTS},
+    )
+    found = {start: Measured(*rest) for start, *rest in cursor.fetchall()}
+    rows = sum(one.events for one in found.values())
+    if rows != copied:
+        raise AttemptError(
+            f"attempt {attempt.attempt}: {copied:,} rows were loaded, {rows:,} are in staging",
+            "run the task again: it loads them anew",
+        )
+    return found
+
+
+def unmatched(
+    connection: Connection, contract: Contract, attempt: Attempt, query: Query
+) -> dict[datetime, dict[str, int]]:
+    """Events without a row by interval and reference, in this transaction.
+
+    Raises ContractError where the query names what is no reference of the contract.
+    """
+    cursor = connection.cursor()
+    cursor.execute(
+        sql.SQL(
+            "SELECT interval_start, name, count(*) FROM {}, unnest(unmatched) AS name"
+            " GROUP BY interval_start, name ORDER BY interval_start, name"
+        ).format(attempts.staging(attempt))
+    )
+    found: dict[datetime, dict[str, int]] = defaultdict(dict)
+    for start, name, count in cursor.fetchall():
+        found[start][name] = count
+    if strange := {name for names in found.values() for name in names} - {*contract.references}:
+        raise ContractError(
+            f"{query.path}: `unmatched` names {', '.join(sorted(strange))}",
+            f"the contract's references are {', '.join(contract.references)}",
+        )
+    return found
