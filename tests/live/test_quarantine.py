@@ -154,7 +154,8 @@ def test_a_range_is_replayed_as_far_as_the_contract_accepts_it_now(
     stack: Stack, oracle: Oracle, transaction: Contract, verify
 ) -> None:
     accepted_at = datetime.now(UTC) + timedelta(seconds=5)
-    time = (accepted_at + timedelta(seconds=transaction.ahead_max_s)).isoformat()
+    latest = accepted_at + timedelta(seconds=transaction.ahead_max_s)
+    time = latest.isoformat(timespec="milliseconds")
     values = [event(event_time=time), event(amount=True), event(event_time=time)]
     places = [send(stack, oracle, b"one partition", value, "invalid") for value in values]
     verify()
