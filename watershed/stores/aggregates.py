@@ -64,17 +64,21 @@ def interval(contract: Contract) -> Generated:
 
 
 def settled(contract: Contract) -> Generated:
-    """The running total of all published intervals, per group of the flow."""
+    """The total of all published intervals, per day of arrival and group of the flow.
+
+    By day, so that a past position is the sum of days, and of intervals of one day.
+    """
     measure = contract.measure[0]
     return Generated(
         f"{contract.type}_settled",
-        "Sum over all facts that were published and not pruned",
+        "Sum over the facts that arrived on a day: over all days, the settled position",
         {
+            "arrival_day": ("date", "Day of arrival, UTC"),
             **_groups(contract),
             measure: (sum_type(contract), "Sum over the facts"),
             COUNT: ("bigint", "Facts"),
         },
-        tuple(contract.flow.group_by),
+        ("arrival_day", *contract.flow.group_by),
     )
 
 
@@ -137,7 +141,7 @@ def ensure_tables(connection: Connection, contract: Contract) -> None:
 def add_settled(
     connection: Connection, contract: Contract, deltas: sql.Composable, values: Any
 ) -> None:
-    """Add to the running total what a query returns: groups, value, events; uncommitted."""
+    """Add a query's interval_start, groups, values and events to the totals, uncommitted."""
     names = {
         "settled": settled(contract).identifier,
         "deltas": deltas,
@@ -148,10 +152,11 @@ def add_settled(
     cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
-            "INSERT INTO {settled} AS s ({groups}, {measure}, {count})"
-            " SELECT {groups}, sum({measure}), sum({count})"
-            " FROM ({deltas}) AS delta ({groups}, {measure}, {count}) GROUP BY {groups}"
-            " ON CONFLICT ({groups}) DO UPDATE SET"
+            "INSERT INTO {settled} AS s (arrival_day, {groups}, {measure}, {count})"
+            " SELECT (interval_start AT TIME ZONE 'UTC')::date, {groups}, sum({measure}),"
+            "  sum({count})"
+            " FROM ({deltas}) AS delta (interval_start, {groups}, {measure}, {count})"
+            " GROUP BY 1, {groups} ON CONFLICT (arrival_day, {groups}) DO UPDATE SET"
             " {measure} = s.{measure} + excluded.{measure}, {count} = s.{count} + excluded.{count}"
         ).format(**names),
         values,

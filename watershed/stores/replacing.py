@@ -120,7 +120,7 @@ def replace_facts(connection: Connection, place: Place) -> None:
 def replace_sums(connection: Connection, place: Place) -> None:
     """The interval's hourly sums, its rows beside the flow, and its part of the running total."""
     _replace_hourly(connection, place)
-    own = "SELECT {groups}, {sign}{measure}, {sign}{count} FROM {interval}"
+    own = "SELECT interval_start, {groups}, {sign}{measure}, {sign}{count} FROM {interval}"
     own += " WHERE interval_start = %(start)s"
     old, new = (sql.SQL(own).format(**place.names, sign=sql.SQL(s)) for s in ("-", "+"))
     aggregates.add_settled(connection, place.contract, old, place.values)
