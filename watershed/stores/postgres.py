@@ -16,7 +16,7 @@ from psycopg2.extensions import encrypt_password
 
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import control, flow, report, versions
+from watershed.stores import control, flow, reference, report, versions
 
 CONNECT_TIMEOUT_S = 5
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -82,6 +82,7 @@ def ensure_tables(settings: Settings, contracts: Iterable[Contract]) -> None:
     """
     with connect(settings) as connection:
         _migrate(settings)
+        reference.ensure_tables(connection, settings.schemas_dir)
         for contract in contracts:
             versions.check(connection, contract)
             flow.ensure_tables(connection, contract)

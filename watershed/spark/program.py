@@ -1,0 +1,25 @@
+"""How a batch job runs as a program: its settings, its log, its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from watershed.errors import WatershedError
+from watershed.settings import Settings, load_settings
+from watershed.spark.parent import end_with
+
+
+def run_job(name: str, arguments: Sequence[str], run: Callable[[Settings], None]) -> int:
+    """Run a job with the settings that its arguments say; 1 with cause and remedy if it cannot."""
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)-7s %(name)s %(message)s")
+    for noisy in ("py4j", "cassandra"):
+        logging.getLogger(noisy).setLevel("ERROR")
+    try:
+        settings = load_settings(arguments=arguments)
+        end_with(settings.parent_pid)
+        run(settings)
+    except WatershedError as error:
+        logging.getLogger(name).error("%s", error)
+        return 1
+    return 0

@@ -1,0 +1,53 @@
+"""Folders of the Parquet lake: written aside, then put in place whole, then never changed.
+
+What is being written lies below ``<lake>/.making``, on the same file system and out of the sight
+of readers. A folder in place counts once PostgreSQL has its row; until then it may be taken away.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+MAKING = ".making"
+
+
+def making(lake_dir: Path, name: str) -> Path:
+    """An empty place to write in; what an earlier attempt of that name left is taken away."""
+    folder = lake_dir / MAKING / name
+    take_away(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def keep(made: Path, folder: Path) -> None:
+    """Put what was made in place, on the disk before anything can name it.
+
+    What is there already was never recorded: it is taken away.
+    """
+    take_away(folder)
+    for path in (*made.rglob("*"), made):
+        _sync(path)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made.rename(folder)
+    _sync(folder.parent)
+
+
+def uri(folder: Path) -> str:
+    """A folder's name for Spark, which takes ``%3D`` for three letters, not for ``=``."""
+    return f"file://{folder.absolute()}"
+
+
+def take_away(folder: Path) -> None:
+    """Remove a folder, if there is one."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
