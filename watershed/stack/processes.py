@@ -20,6 +20,9 @@ from watershed.stack.service import Service
 MARK = "WATERSHED_STACK"
 """The variable in a child's environment that names the home it belongs to."""
 
+SERVICE_MARK = "WATERSHED_SERVICE"
+"""The one that names the service which started it, or is it."""
+
 KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "USER")
 END_TIMEOUT_S = 20
 
@@ -29,7 +32,7 @@ def spawn(service: Service, home: Home) -> subprocess.Popen[bytes]:
     with home.log(service.name).open("ab") as log:
         return subprocess.Popen(
             service.command,
-            env=environment(home) | service.env,
+            env=environment(home) | service.env | {SERVICE_MARK: service.name},
             cwd="/" if service.user else home.path,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -65,24 +68,28 @@ def environment(home: Home) -> dict[str, str]:
     }
 
 
-def belonging_to(home: Home) -> list[psutil.Process]:
-    """Every process that carries the stack's mark: its services and theirs, not its supervisor."""
-    return [process for process in psutil.process_iter() if _mark(process) == str(home.path)]
+def belonging_to(home: Home, service: str | None = None) -> list[psutil.Process]:
+    """Every process that carries the stack's mark: its services and theirs, not its supervisor.
+
+    With ``service`` only that one and what it started.
+    """
+    marks = {MARK: str(home.path)} | ({SERVICE_MARK: service} if service else {})
+    return [one for one in psutil.process_iter() if marks.items() <= _environment(one).items()]
 
 
-def _mark(process: psutil.Process) -> str | None:
+def _environment(process: psutil.Process) -> dict[str, str]:
     try:
-        return process.environ().get(MARK)
+        return dict(process.environ())
     except (psutil.AccessDenied, psutil.NoSuchProcess):
-        return None  # another user's, or gone meanwhile: not ours
+        return {}  # another user's, or gone meanwhile: not ours
 
 
-def end_all(processes: Iterable[psutil.Process]) -> None:
-    """Ask processes to end, with what they started; make those that do not."""
+def end_all(processes: Iterable[psutil.Process], timeout_s: float = END_TIMEOUT_S) -> None:
+    """Ask processes to end, with what they started; make those that do not in time."""
     family = {member for process in processes for member in _with_children(process)}
     for process in family:
         _send(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=END_TIMEOUT_S)
+    _, alive = psutil.wait_procs(family, timeout=timeout_s)
     for process in alive:
         _send(process, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=END_TIMEOUT_S)

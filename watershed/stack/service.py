@@ -21,7 +21,8 @@ class Service:
 
     ``needs`` names services that must be ready first. ``prepare`` runs before each start, ``after``
     once it is ready for the first time; all may run again at the next ``up``.
-    ``ready`` returns whether the program answers; it may raise OSError while it does not.
+    ``ready`` returns whether the program answers; it may raise OSError while it does not. It is
+    asked every ``poll_s``.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Service:
     stop_signal: signal.Signals = signal.SIGTERM
     ready_timeout_s: float = 120
     stop_timeout_s: float = 30
+    poll_s: float = 0.2
 
 
 def render(name: str, home: Home, **values: str) -> str:

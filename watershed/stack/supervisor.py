@@ -29,6 +29,7 @@ from watershed.unavailable import UNAVAILABLE
 NOT_YET: tuple[type[Exception], ...] = (*UNAVAILABLE, WatershedError)
 POLL_S = 0.2
 BACKOFF_S = (0.5, 1, 2, 4)
+GRACE_S = 6  # a task of Airflow's takes five to end what it has started
 HEALTHY_S = 60  # a service that lived this long starts again at the shortest backoff
 LOG_LINES = 12
 LOG_BYTES = 32 * 2**20
@@ -110,6 +111,8 @@ class Supervisor:
 
     def _start(self, service: Service) -> subprocess.Popen[bytes] | None:
         """Start the program; None when the stack stops instead."""
+        # A killed one's children may go on: with tasks of Airflow's, which would be done twice.
+        end_all(belonging_to(self._home, service.name), GRACE_S)
         service.prepare()
         with self._lock:  # a stop must see every process that was started
             if self._stopping.is_set():
@@ -125,7 +128,7 @@ class Supervisor:
         """Wait until the service answers; False when it ended or the stack stops first."""
         deadline = started + service.ready_timeout_s
         while not self._answers(service):
-            if process.poll() is not None or self._stopping.wait(POLL_S):
+            if process.poll() is not None or self._stopping.wait(service.poll_s):
                 return False
             if time.monotonic() > deadline and not self._ready[service.name].is_set():
                 raise StackError(
@@ -184,7 +187,7 @@ class Supervisor:
             process.wait(service.stop_timeout_s)
         except subprocess.TimeoutExpired:
             log.warning("%s did not stop in %s s: killed", service.name, service.stop_timeout_s)
-            end_all([psutil.Process(process.pid)])
+            end_all([psutil.Process(process.pid)], GRACE_S)
         self._report(service, status="stopped", pid=None)
 
     def _fail(self, message: str) -> None:

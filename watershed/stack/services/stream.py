@@ -7,8 +7,8 @@ import time
 
 from watershed.contracts.load import load_contracts
 from watershed.stack.home import ROOT, Home
-from watershed.stack.jars import class_path
 from watershed.stack.service import Service
+from watershed.stack.spark import spark_environment
 from watershed.stores.control import heartbeats
 from watershed.stores.postgres import connect
 
@@ -33,10 +33,6 @@ def stream(home: Home) -> Service:
         ready,
         prepare=prepare,
         needs=("cassandra", "kafka", "postgres"),
-        env={
-            "WATERSHED_SPARK_JARS": class_path("spark"),
-            "SPARK_CONF_DIR": str(ROOT / "infra" / "local" / "spark"),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-        },
+        env=spark_environment(),
         stop_timeout_s=60,
     )

@@ -1,0 +1,64 @@
+"""Airflow's own database: made, and migrated when its packages or its pools have changed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from watershed.errors import StackError
+from watershed.stack.airflow_environment import LOCK, airflow_environment
+from watershed.stack.home import ROOT, Home
+from watershed.stack.processes import spawn
+from watershed.stack.service import Service
+from watershed.stack.services.postgres import ADMIN
+from watershed.stores import postgres
+
+NAME = "airflow"
+"""Of the database, and of the role that owns it."""
+
+POOLS = ROOT / "watershed" / "orchestration" / "pools.py"
+
+
+def migrate(home: Home, like: Service) -> None:
+    """Bring the database to what Airflow expects, and make the pools that tasks wait in.
+
+    That takes half a minute, so what it was done for is noted at the database; no start that finds
+    the same does it again. Runs and logs as the service ``like``. Raises StackError.
+    """
+    settings = home.settings()
+    password = settings.secret("postgres_admin_password")
+    with postgres.connect(settings, dbname="postgres", user=ADMIN, password=password) as connection:
+        connection.autocommit = True
+        postgres.ensure_role(connection, NAME, settings.secret("airflow_database_password"))
+        postgres.ensure_owned(connection, NAME, NAME)
+        if _noted(connection) != (wanted := _wanted()):
+            _run(home, like, "airflow", "db", "migrate")
+            _run(home, like, "python", "-m", "watershed.orchestration.pools")
+            _note(connection, wanted)
+
+
+def _wanted() -> str:
+    return hashlib.sha256(LOCK.read_bytes() + POOLS.read_bytes()).hexdigest()[:12]
+
+
+def _noted(connection: Connection) -> str | None:
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [NAME]
+    )
+    [noted] = cursor.fetchone() or [None]
+    return noted
+
+
+def _note(connection: Connection, wanted: str) -> None:
+    comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
+    connection.cursor().execute(comment.format(sql.Identifier(NAME), sql.Literal(wanted)))
+
+
+def _run(home: Home, like: Service, program: str, *arguments: str) -> None:
+    command = (str(airflow_environment() / "bin" / program), *arguments)
+    if spawn(replace(like, command=command), home).wait():
+        raise StackError(f"{' '.join([program, *arguments])} failed", f"see {home.log(like.name)}")
