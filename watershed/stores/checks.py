@@ -156,12 +156,20 @@ def _range(staged: _Staged) -> Iterator[Checked]:
 
 
 def _uniqueness(staged: _Staged) -> Iterator[Checked]:
-    """One first row per id and interval; one row per record; no repeated row without a first."""
-    again = staged.count(
+    """The first row of an id in an interval is marked, and no other; each record is there once."""
+    marked = staged.count(
         "SELECT count(*) FROM (SELECT FROM {staging} WHERE interval_start IS NOT NULL"
-        " GROUP BY interval_start, {id} HAVING count(*) FILTER (WHERE is_first) <> 1) AS twice"
+        " GROUP BY interval_start, {id} HAVING count(*) FILTER (WHERE is_first) <> 1) AS wrong"
     )
-    yield _none("first arrivals", again, "ids without exactly one first row in an interval")
+    later = staged.count(
+        "SELECT count(*) FROM {staging} AS first JOIN {staging} AS other"
+        " ON first.interval_start = other.interval_start AND first.{id} = other.{id}"
+        " WHERE first.is_first AND NOT other.is_first"
+        " AND (other.arrival_time, other.generation, other.kafka_partition, other.kafka_offset)"
+        " < (first.arrival_time, first.generation, first.kafka_partition, first.kafka_offset)"
+    )
+    what = "ids whose first row in an interval is not marked, or is not the only one"
+    yield _none("first arrivals", marked + later, what)
     twice = staged.count(
         "SELECT count(*) FROM (SELECT FROM {staging}"
         " GROUP BY generation, kafka_partition, kafka_offset HAVING count(*) > 1) AS twice"

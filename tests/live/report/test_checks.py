@@ -1,0 +1,120 @@
+"""Each quality check is seen to fail on staging that is wrong in its way, and only then."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import timedelta
+
+import pytest
+
+from tests.live.report.world import WIDTH, World, some_records
+from watershed.errors import AttemptError
+from watershed.stores import attempts, checks, publishing
+from watershed.stores.attempts import Attempt
+
+SINGLE = "transaction_id IN (SELECT transaction_id FROM {t} GROUP BY 1 HAVING count(*) = 1 LIMIT 1)"
+TWICE = (
+    "transaction_id IN (SELECT transaction_id FROM {t} GROUP BY 1"
+    " HAVING count(*) = 2 AND min(interval_start) = max(interval_start) LIMIT 1)"
+)
+AGAIN = "transaction_id IN (SELECT transaction_id FROM {t} WHERE NOT is_first)"
+COLUMNS = (
+    "transaction_id, event_time, branch, currency, amount, interval_start, arrival_time,"
+    " generation, kafka_partition, kafka_offset, payload_hash"
+)
+CASES = {
+    "lost": (f"DELETE FROM {{t}} WHERE {SINGLE}", {"rows", "flow"}),
+    "doubled": (
+        f"INSERT INTO {{t}} ({COLUMNS}, is_first) SELECT {COLUMNS}, false FROM {{t}}"
+        f" WHERE {SINGLE}",
+        {"rows", "repeated", "records", "flow"},
+    ),
+    "one for another": (
+        f"UPDATE {{t}} SET (kafka_partition, kafka_offset) = (SELECT kafka_partition, kafka_offset"
+        f" FROM {{t}} WHERE NOT ({SINGLE}) LIMIT 1) WHERE {SINGLE}",
+        {"records"},
+    ),
+    "no group": (f"UPDATE {{t}} SET currency = NULL WHERE {SINGLE}", {"no nulls"}),
+    "no hash": (f"UPDATE {{t}} SET payload_hash = NULL WHERE {SINGLE}", {"no nulls"}),
+    "no time": (f"UPDATE {{t}} SET event_time = NULL WHERE {SINGLE}", {"no nulls"}),
+    "too much": (f"UPDATE {{t}} SET amount = 100.01 WHERE {SINGLE}", {"range", "flow"}),
+    "another amount": (f"UPDATE {{t}} SET amount = amount / 2 WHERE {SINGLE}", {"flow"}),
+    "another interval": (
+        f"UPDATE {{t}} SET interval_start = interval_start + interval '1 h' WHERE {SINGLE}",
+        {"rows", "repeated", "arrivals", "flow"},
+    ),
+    "another arrival": (
+        f"UPDATE {{t}} SET arrival_time = arrival_time + interval '1 h' WHERE {SINGLE}",
+        {"arrivals"},
+    ),
+    "two first": (
+        f"UPDATE {{t}} SET is_first = true WHERE {AGAIN}",
+        {"repeated", "first arrivals"},
+    ),
+    "no first": (
+        f"UPDATE {{t}} SET is_first = false WHERE {AGAIN}",
+        {"repeated", "first arrivals"},
+    ),
+    "another first": (
+        f"UPDATE {{t}} SET is_first = NOT is_first WHERE {TWICE}",
+        {"first arrivals"},
+    ),
+    "unmatched, not noted": (
+        f"UPDATE {{t}} SET unmatched = '{{branch}}' WHERE {SINGLE}",
+        {"unmatched branch"},
+    ),
+    "unmatched too often": (
+        "UPDATE {t} SET unmatched = '{fx_rate}' WHERE kafka_offset < 3;"
+        "UPDATE control.attempt_interval i SET unmatched = jsonb_build_object('fx_rate', (SELECT"
+        " count(*) FROM {t} WHERE interval_start = start_at AND unmatched IS NOT NULL))",
+        {"unmatched fx_rate"},
+    ),
+    "unmatched, and none may be": (
+        "UPDATE {t} SET unmatched = '{position_limit}' WHERE kafka_offset = 3;"
+        "UPDATE control.attempt_interval i SET unmatched = jsonb_build_object('position_limit',"
+        " (SELECT count(*) FROM {t} WHERE interval_start = start_at AND unmatched IS NOT NULL))",
+        {"unmatched position_limit"},
+    ),
+    "another flow": (
+        "UPDATE speed.transaction_flow SET event_count = event_count + 1 WHERE curr_time ="
+        " (SELECT min(curr_time) FROM speed.transaction_flow)",
+        {"flow"},
+    ),
+}
+
+
+@pytest.fixture
+def attempt(world: World, dice: random.Random) -> Attempt:
+    """Loaded as it should be: three intervals, the last of them empty, some events repeated."""
+    end = world.clock + 2 * WIDTH
+    world.arrive(some_records(dice, world.records, world.clock, end, 150))
+    world.pass_time(end + WIDTH + timedelta(seconds=1))
+    attempt = world.begin()
+    world.load(attempt)
+    return attempt
+
+
+def _failing(world: World, attempt: Attempt) -> set[str]:
+    found = checks.check_staging(world.connection, world.contract, attempt)
+    [(noted, checked_at)] = world.query(
+        "SELECT checks, checked_at FROM control.attempt WHERE attempt = %s", attempt.attempt
+    )
+    assert noted == json.loads(json.dumps([one._asdict() for one in found]))
+    assert (checked_at is not None) == all(one.ok for one in found)
+    return {one.name for one in found if not one.ok}
+
+
+def test_good_staging_passes(world: World, attempt: Attempt) -> None:
+    assert _failing(world, attempt) == set()
+    assert len(publishing.publish(world.connection, world.contract, attempt)) == 3
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_staging_is_refused(case: str, world: World, attempt: Attempt) -> None:
+    assert _failing(world, attempt) == set()
+    statement, failing = CASES[case]
+    world.query(statement.replace("{t}", f"staging.{attempts.staging_table(attempt)}"))
+    assert _failing(world, attempt) == failing
+    with pytest.raises(AttemptError, match="checks have not passed"):
+        publishing.publish(world.connection, world.contract, attempt)

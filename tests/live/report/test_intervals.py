@@ -1,0 +1,150 @@
+"""Which intervals there are: cut by the grid, kept as they were, in order, and skipped by hand."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import psycopg2
+import pytest
+
+from tests.live.report.conftest import START
+from tests.live.report.ledger import Ledger
+from tests.live.report.world import WIDTH_S, World, some_records
+from watershed.errors import IntervalError, LeaseHeldError, SettingsError
+from watershed.settings import Settings
+from watershed.stores import attempts, intervals, postgres
+from watershed.stores.intervals import Interval
+
+MINUTE = timedelta(minutes=1)
+
+
+def _arrive(world: World, dice: random.Random, until: timedelta) -> None:
+    world.arrive(some_records(dice, world.records, world.clock, START + until, 60))
+    world.pass_time(START + until)
+
+
+def _at(start: int, end: int) -> Interval:
+    """Minutes after START."""
+    return Interval(START + start * MINUTE, START + end * MINUTE)
+
+
+def _plan(world: World, start: int, end: int, width_s: int = WIDTH_S) -> list[Interval]:
+    return intervals.plan(world.connection, world.contract, _at(start, end), width_s)
+
+
+def test_nothing_is_unsettled_before_an_interval_is_complete(
+    world: World, dice: random.Random
+) -> None:
+    assert intervals.unsettled(world.connection, world.contract, WIDTH_S) is None
+    world.pass_time(START + 7 * MINUTE)
+    assert intervals.unsettled(world.connection, world.contract, WIDTH_S) is None
+    with pytest.raises(IntervalError, match="is not complete in the raw store"):
+        _plan(world, 0, 5)
+    world.arrive(some_records(dice, [], START + 8 * MINUTE, START + 9 * MINUTE, 4))
+    world.pass_time(START + timedelta(minutes=9, seconds=59))
+    assert intervals.unsettled(world.connection, world.contract, WIDTH_S) is None
+    world.pass_time(START + 10 * MINUTE)
+    # The first interval is that of the first arrival.
+    assert intervals.unsettled(world.connection, world.contract, WIDTH_S) == _at(5, 10)
+    world.pass_time(START + 21 * MINUTE)
+    assert intervals.unsettled(world.connection, world.contract, WIDTH_S) == _at(5, 20)
+    assert _plan(world, 5, 20) == [_at(5, 10), _at(10, 15), _at(15, 20)]
+
+
+def test_ranges_that_cannot_be_settled(world: World, dice: random.Random) -> None:
+    _arrive(world, dice, 31 * MINUTE)
+    world.settle(_at(0, 10))
+    for (start, end), fault in {
+        (0, 35): "is not complete in the raw store",
+        (0, 8): r"cuts the interval \[2026-10-31 22:05, 2026-10-31 22:10\)",
+        (2, 10): r"cuts the interval \[2026-10-31 22:00, 2026-10-31 22:05\)",
+        (10, 18): r"cuts the interval \[2026-10-31 22:15, 2026-10-31 22:20\)",
+        (15, 20): r"\[2026-10-31 22:10, 2026-10-31 22:15\) is not settled",
+        (-5, 5): "begins before 2026-10-31 22:00",
+        (5, 5): "is empty",
+    }.items():
+        with pytest.raises(IntervalError, match=fault):
+            _plan(world, start, end)
+    assert _plan(world, 5, 20) == [_at(5, 10), _at(10, 15), _at(15, 20)]
+
+
+def test_another_width_keeps_what_was_settled(
+    world: World, ledger: Ledger, dice: random.Random
+) -> None:
+    _arrive(world, dice, 61 * MINUTE)
+    for one in world.settle(_at(0, 10)).intervals:
+        ledger.publish(one)
+    wide = 1800
+    assert intervals.unsettled(world.connection, world.contract, wide) == _at(10, 60)
+    assert _plan(world, 0, 60, wide) == [_at(0, 5), _at(5, 10), _at(10, 30), _at(30, 60)]
+    attempt = world.begin(_at(5, 60), wide)
+    world.load(attempt)
+    assert attempt.intervals == (_at(5, 10), _at(10, 30), _at(30, 60))
+    for width_s in (30, 420, 7 * 3600, 86_400 * 2):
+        with pytest.raises(SettingsError, match="must be a divisor of a day"):
+            intervals.unsettled(world.connection, world.contract, width_s)
+    hourly_flow = world.contract.flow.model_copy(update={"window_s": 3600})
+    contract = world.contract.model_copy(update={"flow": hourly_flow})
+    with pytest.raises(SettingsError, match=r"a multiple of flow.window_s, 3600"):
+        intervals.unsettled(world.connection, contract, WIDTH_S)
+
+
+def test_an_operator_skips_the_next_interval_alone(
+    world: World, ledger: Ledger, dice: random.Random
+) -> None:
+    _arrive(world, dice, 31 * MINUTE)
+    ledger.publish(world.settle(_at(0, 5)).intervals[0])
+    for wrong in (_at(0, 5), _at(10, 15)):
+        with pytest.raises(IntervalError, match="is not the next one to be settled"):
+            intervals.skip(world.connection, world.contract, wrong)
+    before = ledger.position_found()
+    intervals.skip(world.connection, world.contract, _at(5, 10))
+    ledger.skip(_at(5, 10))
+    assert ledger.position_found() == before
+    ledger.check()
+    assert world.query("SELECT command FROM control.operator_log") == [
+        ("./ws skip-interval transaction 2026-10-31T22:05Z",)
+    ]
+    for one in world.settle().intervals:
+        ledger.publish(one)
+    ledger.check()
+    for one in world.settle(_at(0, 15)).intervals:  # filled back
+        ledger.publish(one)
+    ledger.check()
+    assert not ledger.skipped
+
+
+def test_what_has_expired_is_not_settled_again(world: World, dice: random.Random) -> None:
+    """Raw rows and their keys are gone then: it would look as if nothing had arrived."""
+    _arrive(world, dice, 11 * MINUTE)
+    world.settle()
+    age = world.query("SELECT ceil(extract(epoch FROM now() - %s) / 86400)::int", START)[0][0]
+    short = world.contract.retention.model_copy(update={"ttl_days": max(1, age - 1)})
+    contract = world.contract.model_copy(update={"retention": short})
+    with pytest.raises(IntervalError, match=r"have expired, so 2026-10-31 22:00 cannot"):
+        intervals.plan(world.connection, contract, _at(0, 5), WIDTH_S)
+
+
+def test_the_ledger_cannot_overlap(world: World, dice: random.Random) -> None:
+    _arrive(world, dice, 11 * MINUTE)
+    world.settle()
+    insert = "INSERT INTO control.interval (type, start_at, end_at) VALUES (%s, %s, %s)"
+    with pytest.raises(psycopg2.errors.ExclusionViolation):
+        world.query(insert, "transaction", *_at(7, 12))
+    with pytest.raises(psycopg2.errors.ForeignKeyViolation):  # another type's may
+        world.query(insert, "other", *_at(7, 12))
+
+
+def test_one_run_at_a_time_loads_a_contract(database: Settings, world: World) -> None:
+    with postgres.connect(database, application_name="the first run") as other:
+        with (
+            attempts.enriching(world.connection, "transaction"),
+            pytest.raises(LeaseHeldError, match="by watershed, connected since"),
+            attempts.enriching(other, "transaction"),
+        ):
+            raise AssertionError
+        with attempts.enriching(other, "transaction"), attempts.enriching(other, "other"):
+            world.query("SELECT pg_terminate_backend(%s, 5000)", other.info.backend_pid)
+            with attempts.enriching(world.connection, "transaction"):  # it died: the lock is free
+                other.close()

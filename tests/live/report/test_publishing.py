@@ -1,0 +1,306 @@
+"""Publishing under failure: whatever happens, an interval is published whole, once, in order."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from tests.live.report.conftest import START
+from tests.live.report.ledger import Ledger
+from tests.live.report.world import WIDTH, World, some_records
+from watershed.contracts.model import Contract
+from watershed.errors import AttemptError
+from watershed.settings import Settings
+from watershed.stores import alerts, attempts, checks, postgres, publishing
+from watershed.stores.attempts import Attempt
+from watershed.stores.checksums import checksums
+from watershed.stores.intervals import Interval
+
+
+def _pass(world: World, dice: random.Random, intervals: int = 2, records: int = 40) -> None:
+    """So many intervals pass, with so many records in them."""
+    end = world.clock + intervals * WIDTH
+    world.arrive(some_records(dice, world.records, world.clock, end, records))
+    world.pass_time(end)
+
+
+def _checked(world: World, wanted: Interval | None = None) -> Attempt:
+    attempt = world.begin(wanted)
+    world.load(attempt)
+    assert all(one.ok for one in checks.check_staging(world.connection, world.contract, attempt))
+    return attempt
+
+
+class Dying(Connection):
+    """Loses its backend before its ``left``-th statement or commit, or after that commit."""
+
+    left = 0
+    kill: Callable[[int], None]
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.kill(self.info.backend_pid)
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        return super().cursor(*args, cursor_factory=DyingCursor, **kwargs)
+
+    def commit(self) -> None:
+        self.step()
+        super().commit()
+        self.step()
+
+
+class DyingCursor(Cursor):
+    def execute(self, *args: Any) -> None:
+        self.connection.step()
+        super().execute(*args)
+
+
+def test_a_publisher_may_be_killed_at_every_step(
+    database: Settings, world: World, ledger: Ledger, dice: random.Random
+) -> None:
+    last, died = _steps(database, world, ledger, dice), 0
+    for step in [*range(1, last // 2 + 3), *range(last - 6, last + 1)]:  # two intervals are alike
+        _pass(world, dice, records=6)
+        attempt = _checked(world)
+        died += _publish_and_die(database, world, attempt, step)  # alerts take a step more
+        done = publishing.published(world.connection, attempt)
+        for one in done:
+            ledger.publish(one.interval)
+        ledger.check()
+        publishing.publish(world.connection, world.contract, attempt)
+        for interval in attempt.intervals[len(done) :]:
+            ledger.publish(interval)
+        ledger.check()
+    assert died > last // 2
+    assert world.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'staging'") == [(0,)]
+    assert world.query("SELECT count(*) FROM control.attempt WHERE published_at IS NULL") == [(0,)]
+
+
+def _steps(settings: Settings, world: World, ledger: Ledger, dice: random.Random) -> int:
+    """In how many steps two intervals are published; after the last one all is done."""
+    _pass(world, dice, records=6)
+    attempt = _checked(world)
+    with postgres.connect(settings, connection_factory=Dying) as connection:
+        assert isinstance(connection, Dying)
+        publishing.publish(connection, world.contract, attempt)
+        for interval in attempt.intervals:
+            ledger.publish(interval)
+        return -connection.left - 1
+
+
+def _publish_and_die(settings: Settings, world: World, attempt: Attempt, step: int) -> bool:
+    """Whether the publisher died before it had done everything."""
+    with postgres.connect(settings, connection_factory=Dying) as connection:
+        assert isinstance(connection, Dying)
+        connection.kill = lambda pid: world.query("SELECT pg_terminate_backend(%s, 5000)", pid)
+        connection.left = step
+        try:
+            publishing.publish(connection, world.contract, attempt)
+        except psycopg2.Error:
+            return True
+        return False
+
+
+def test_running_everything_again_changes_nothing(
+    world: World, ledger: Ledger, dice: random.Random
+) -> None:
+    for _ in range(6):
+        _pass(world, dice, intervals=4)
+        for interval in world.settle().intervals:
+            ledger.publish(interval)
+    before = checksums(world.connection, world.contract)
+    facts = world.query("SELECT start_at, checksum FROM control.interval ORDER BY 1")
+    assert len({checksum for _, checksum in facts}) == len(facts)
+    world.settle(Interval(START, world.clock))
+    for interval in dice.sample(sorted(ledger.facts), 10):
+        world.settle(interval)
+    assert checksums(world.connection, world.contract) == before
+    assert world.query("SELECT start_at, checksum FROM control.interval ORDER BY 1") == facts
+    ledger.check()
+    world.query("UPDATE report.transaction SET amount_eur = amount_eur + 0.01"
+                " WHERE kafka_offset = 7")  # fmt: skip
+    assert checksums(world.connection, world.contract) != before
+
+
+def test_an_older_attempt_never_publishes_over_a_newer_one(
+    world: World, ledger: Ledger, dice: random.Random
+) -> None:
+    _pass(world, dice, intervals=3)
+    older = _checked(world)
+    newer = _checked(world, Interval(START, START + WIDTH))
+    with pytest.raises(AttemptError, match=f"attempt {newer.attempt} is newer"):
+        publishing.publish(world.connection, world.contract, older)
+    ledger.check()
+    publishing.publish(world.connection, world.contract, newer)
+    ledger.publish(newer.intervals[0])
+    with pytest.raises(AttemptError, match=f"attempt {newer.attempt} is newer"):
+        publishing.publish(world.connection, world.contract, older)
+    ledger.check()
+    apart = _checked(world)
+    again = _checked(world, Interval(START, START + WIDTH))
+    publishing.publish(world.connection, world.contract, apart)  # they do not overlap
+    publishing.publish(world.connection, world.contract, again)
+    for interval in apart.intervals:
+        ledger.publish(interval)
+    ledger.check()
+    assert len(publishing.publish(world.connection, world.contract, again)) == 1
+
+
+def test_two_publishers_at_once(
+    database: Settings, world: World, ledger: Ledger, dice: random.Random
+) -> None:
+    for _ in range(5):
+        _pass(world, dice, intervals=4)
+        attempt = _checked(world)
+        with ThreadPoolExecutor(3) as pool:
+            futures = [pool.submit(_publish, database, world.contract, attempt) for _ in "three"]
+            done = [future.result() for future in futures]
+        assert all(one == done[0] for one in done)
+        assert [one.interval for one in done[0]] == list(attempt.intervals)
+        for interval in attempt.intervals:
+            ledger.publish(interval)
+        ledger.check()
+
+
+def _publish(settings: Settings, contract: Contract, attempt: Attempt) -> Any:
+    with postgres.connect(settings) as connection:
+        return publishing.publish(connection, contract, attempt)
+
+
+def test_what_was_not_checked_is_not_published(world: World, dice: random.Random) -> None:
+    _pass(world, dice)
+    attempt = world.begin()
+    with pytest.raises(AttemptError, match="has loaded nothing"):
+        checks.check_staging(world.connection, world.contract, attempt)
+    world.load(attempt)
+    with pytest.raises(AttemptError, match="checks have not passed"):
+        publishing.publish(world.connection, world.contract, attempt)
+    checks.check_staging(world.connection, world.contract, attempt)
+    attempts.make_staging(world.connection, attempt)  # its job began again, and has not ended
+    with pytest.raises(AttemptError, match="checks have not passed"):
+        publishing.publish(world.connection, world.contract, attempt)
+    world.load(attempt)
+    checks.check_staging(world.connection, world.contract, attempt)
+    assert len(publishing.publish(world.connection, world.contract, attempt)) == 2
+
+
+def test_staging_that_is_lost_is_not_published(
+    database: Settings, world: World, ledger: Ledger, dice: random.Random,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    _pass(world, dice)
+    attempt = _checked(world)
+    table = f"staging.{attempts.staging_table(attempt)}"
+    with postgres.connect(database) as zombie:  # a job's row comes while it is published
+        zombie.cursor().execute(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1")
+        monkeypatch.setattr(attempts, "STAGING_TIMEOUT", "100ms")
+        with pytest.raises(AttemptError, match="something still writes"):
+            publishing.publish(world.connection, world.contract, attempt)
+        zombie.commit()
+    with pytest.raises(AttemptError, match=r"has \d+ events of"):
+        publishing.publish(world.connection, world.contract, attempt)
+    world.query(f"TRUNCATE {table}")  # as PostgreSQL does after a crash
+    with pytest.raises(AttemptError, match="has 0 events of"):
+        publishing.publish(world.connection, world.contract, attempt)
+    world.query(f"DROP TABLE {table}")
+    with pytest.raises(AttemptError, match="is gone"):
+        publishing.publish(world.connection, world.contract, attempt)
+    with pytest.raises(AttemptError, match="is gone"):
+        checks.check_staging(world.connection, world.contract, attempt)
+    ledger.check()
+
+
+def test_intervals_settle_in_order_and_keep_their_bounds(
+    world: World, ledger: Ledger, dice: random.Random
+) -> None:
+    _pass(world, dice, intervals=6)
+    first = _checked(world, Interval(START, START + WIDTH))
+    second = attempts.begin(
+        world.connection, world.contract, [Interval(START + WIDTH, START + 2 * WIDTH)], 1, "q", "r"
+    )
+    world.load(second)
+    checks.check_staging(world.connection, world.contract, second)
+    with pytest.raises(AttemptError, match="is not the next interval"):
+        publishing.publish(world.connection, world.contract, second)
+    publishing.publish(world.connection, world.contract, first)
+    publishing.publish(world.connection, world.contract, second)
+    wider = attempts.begin(
+        world.connection, world.contract, [Interval(START + WIDTH, START + 3 * WIDTH)], 1, "q", "r"
+    )
+    world.load(wider)
+    checks.check_staging(world.connection, world.contract, wider)
+    with pytest.raises(AttemptError, match="the ledger has"):
+        publishing.publish(world.connection, world.contract, wider)
+    ledger.publish(first.intervals[0])
+    ledger.publish(second.intervals[0])
+    ledger.check()
+
+
+def test_conflicts_are_recorded_and_alerted_once(
+    world: World, ledger: Ledger, dice: random.Random
+) -> None:
+    _pass(world, dice, intervals=3, records=120)
+    for _ in range(2):
+        for interval in world.settle(Interval(START, world.clock)).intervals:
+            ledger.publish(interval)
+    ledger.check()
+    assert ledger.noted
+    found = alerts.newest(world.connection, START - timedelta(days=9999))
+    alerted = [i.start for i, conflicts in ledger.conflicts.items() if conflicts]
+    assert len(found) == len(alerted)
+    assert all("repeat an id with other content" in one.message for one in found)
+
+
+def test_what_duplicates_do_not_explain_is_alerted(world: World, dice: random.Random) -> None:
+    _pass(world, dice)
+    attempt = _checked(world)
+    world.query(
+        "UPDATE speed.transaction_flow SET batch_value = batch_value + 1 WHERE curr_time ="
+        " (SELECT min(curr_time) FROM speed.transaction_flow)"
+    )
+    publishing.publish(world.connection, world.contract, attempt)
+    found = alerts.newest(world.connection, START - timedelta(days=9999))
+    assert [one for one in found if "batch and flow differ" in one.message]
+    assert world.query(
+        "SELECT sum(unexplained_amount) < 0, sum(unexplained_events)::int"
+        " FROM report.reconciliation"
+    ) == [(True, 0)]
+
+
+def test_publishing_does_not_hold_up_the_stream(
+    database: Settings, world: World, dice: random.Random
+) -> None:
+    """A commit waits for the last two statements at most: here a publisher stands before them."""
+    _pass(world, dice)
+    attempt = _checked(world)
+    standing, go_on = threading.Event(), threading.Event()
+
+    class Standing(Cursor):
+        def execute(self, query: Any, *values: Any) -> None:
+            if "INSERT INTO control.interval" in str(query):
+                standing.set()
+                assert go_on.wait(20)
+            super().execute(query, *values)
+
+    with postgres.connect(database, cursor_factory=Standing) as connection:
+        publisher = threading.Thread(
+            target=publishing.publish, args=(connection, world.contract, attempt)
+        )
+        publisher.start()
+        assert standing.wait(20)
+        world.query("SET lock_timeout = '2s'")
+        _pass(world, dice)  # commits, and moves idle watermarks
+        go_on.set()
+        publisher.join(20)
+    assert len(publishing.published(world.connection, attempt)) == 2
