@@ -68,6 +68,14 @@ class Application:
             process.terminate()
             process.wait(2 * END_TIMEOUT_S)
 
+    def has_started(self) -> bool:
+        """Whether each contract's query has said that it lives."""
+        with postgres.connect(self.settings) as connection:
+            return (
+                control.heartbeats(connection).keys()
+                >= load_contracts(self.settings.schemas_dir).keys()
+            )
+
     def log(self, name: str) -> str:
         return (self.settings.schemas_dir.parent / f"{name}.log").read_text()
 
