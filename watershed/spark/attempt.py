@@ -18,9 +18,11 @@ from pyspark.sql import DataFrame, SparkSession
 from watershed.contracts.model import Contract
 from watershed.contracts.query import Query
 from watershed.errors import StoreError
+from watershed.failpoint import failpoint
 from watershed.settings import Settings
 from watershed.spark import enrich, raw, staging
 from watershed.spark.enrich import Measured
+from watershed.stores import lake
 from watershed.stores.attempts import Attempt, Loaded
 from watershed.stores.batches import Stretch
 from watershed.stores.intervals import Interval
@@ -61,12 +63,12 @@ class Enrichment:
         Raises ContractError for a query that changes more than it may, StoreError where events or
         references are missing.
         """
-        events = self._events(attempt, stretches).persist(StorageLevel.MEMORY_AND_DISK)
+        events = self.events(attempt, stretches).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             with clock.stage("read"):
                 before = enrich.measured(events, self.contract)
                 raw.check_counted(stretches, events.where(raw.COUNTED).count())
-            copied = self._copy(connection, attempt, events.drop(raw.COUNTED), clock)
+            copied = self._copy(connection, attempt, events, clock)
         finally:
             events.unpersist()
         with clock.stage("check"), connection:
@@ -75,33 +77,42 @@ class Enrichment:
             unmatched = staging.unmatched(connection, self.contract, attempt, self.query)
         return [_loaded(one, after.get(one.start), unmatched) for one in attempt.intervals]
 
-    def _events(self, attempt: Attempt, stretches: Sequence[Stretch]) -> DataFrame:
+    def events(self, attempt: Attempt, stretches: Sequence[Stretch]) -> DataFrame:
+        """The view ``event``, with a mark on what the time index counts."""
         tasks = sum(len(one.offsets) for one in stretches) // ROWS_PER_TASK
         self.spark.conf.set("spark.sql.shuffle.partitions", max(tasks, 2))
         start, end = attempt.start, attempt.end
         rows = raw.read(self.spark, self.settings, self.contract, stretches, start, end)
         return enrich.events(rows, self.contract, attempt.intervals)
 
+    def result(
+        self, connection: Connection, attempt: Attempt, events: DataFrame
+    ) -> tuple[DataFrame, list[str]]:
+        """What the query makes of the events, and the columns of it that are loaded; commits."""
+        references = {name: self._reference(name) for name in self.contract.references}
+        found = enrich.enriched(self.spark, self.query, events.drop(raw.COUNTED), references)
+        with connection:
+            return found, staging.columns(connection, self.contract, attempt, found.columns)
+
     def _copy(
         self, connection: Connection, attempt: Attempt, events: DataFrame, clock: Clock
     ) -> int:
         """Enrich the events and load them; how many rows."""
-        references = {name: self._reference(name) for name in self.contract.references}
-        result = enrich.enriched(self.spark, self.query, events, references)
-        with connection:
-            names = staging.columns(connection, self.contract, attempt, result.columns)
+        result, names = self.result(connection, attempt, events)
         scratch = self.settings.scratch_dir
         with tempfile.TemporaryDirectory(prefix="staging-", dir=scratch) as made:
             folder = Path(made) / "rows"
             with clock.stage("enrich"):
                 staging.write(result, names, folder)
             with clock.stage("copy"):
-                return staging.copy(self.settings, attempt, names, folder)
+                copied = staging.copy(self.settings, attempt, names, folder)
+        failpoint("rows_copied", self.settings.scratch_dir)
+        return copied
 
     def _reference(self, name: str) -> DataFrame:
         path = self.folder / name
         try:
-            return self.spark.read.parquet(path.as_uri())
+            return self.spark.read.parquet(lake.uri(path))
         except AnalysisException:
             raise StoreError(
                 f"the snapshot of reference data has no {name}: there is no {path}",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from watershed.errors import WatershedError
 from watershed.settings import Settings, load_settings
 from watershed.spark.parent import end_with
+from watershed.unavailable import UNAVAILABLE
 
 
 def run_job(name: str, arguments: Sequence[str], run: Callable[[Settings], None]) -> int:
@@ -21,5 +22,9 @@ def run_job(name: str, arguments: Sequence[str], run: Callable[[Settings], None]
         run(settings)
     except WatershedError as error:
         logging.getLogger(name).error("%s", error)
+        return 1
+    except UNAVAILABLE as error:
+        what = f"{type(error).__name__}: {error}".strip()
+        logging.getLogger(name).error("%s\n  -> ./ws status shows who is away; try again", what)
         return 1
     return 0

@@ -49,6 +49,11 @@ def read(
     raw = spark.read.format("org.apache.spark.sql.cassandra").options(
         keyspace=settings.cassandra_keyspace, table=contract.type, directJoinSetting="on"
     ).load()  # fmt: skip
+    if missing := [name for name in table(contract).columns if name not in raw.columns]:
+        raise StoreError(
+            f"the raw store of {contract.type} has no column {', '.join(missing)} yet",
+            f"start the stream with version {contract.version} of the contract, then try again",
+        )
     parts = [_stretch(spark, raw, one) for one in stretches] or [_nothing(raw)]
     within = (F.col("arrival_time") >= F.lit(start)) & (F.col("arrival_time") < F.lit(end))
     return reduce(DataFrame.unionByName, parts).where(within).select(*_columns(contract), COUNTED)

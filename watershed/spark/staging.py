@@ -24,7 +24,7 @@ from watershed.contracts.query import Query
 from watershed.errors import AttemptError, ContractError
 from watershed.settings import Settings
 from watershed.spark.enrich import WEIGHTS, Measured
-from watershed.stores import attempts, facts, postgres
+from watershed.stores import attempts, facts, lake, postgres
 from watershed.stores.attempts import Attempt
 from watershed.stores.columns import identifiers
 
@@ -56,7 +56,7 @@ def write(rows: DataFrame, names: Sequence[str], folder: Path) -> None:
     """Write the named columns into files of ``folder``, which is made: a line for each row."""
     texts = [_text(name, rows.schema[name].dataType) for name in names]
     line = F.concat_ws("\t", *[F.coalesce(text, F.lit(NULL)) for text in texts])
-    rows.select(line).write.option("compression", "none").text(folder.as_uri())
+    rows.select(line).write.option("compression", "none").text(lake.uri(folder))
 
 
 def _text(name: str, kind: DataType) -> Column:

@@ -1,0 +1,96 @@
+"""Enrich the intervals of one attempt, and load them into its staging table.
+
+``--attempt N`` names the row of ``control.attempt`` that says all else: the type, the intervals,
+the snapshot of reference data, the query's digest. Settings are options as everywhere. It may be
+run again at any time: it begins with an empty staging table. Two never work on one type.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+
+from watershed.contracts.load import load_contracts
+from watershed.contracts.model import Contract
+from watershed.contracts.query import Query, read_query
+from watershed.errors import AttemptError
+from watershed.settings import Settings
+from watershed.spark.attempt import Clock, Enrichment
+from watershed.spark.program import run_job
+from watershed.spark.session import batch_session
+from watershed.stores import attempts, batches, postgres, reference
+from watershed.stores.attempts import Attempt, Loaded
+
+log = logging.getLogger("watershed.enrich")
+
+
+def run(settings: Settings, number: int) -> None:
+    """Load an attempt; raises WatershedError where it cannot be done."""
+    clock = Clock()
+    with postgres.connect(settings) as connection:
+        attempt = attempts.read(connection, number)
+        contract, query = inputs(settings, attempt)
+        folder = reference.get(connection, attempt.snapshot).folder
+        connection.rollback()
+        with attempts.enriching(connection, attempt.type):
+            attempts.make_staging(connection, attempt)
+            with clock.stage("find"):
+                stretches = batches.arrived(connection, attempt.type, attempt.start, attempt.end)
+            connection.rollback()
+            loaded = _nothing(attempt)
+            if stretches:
+                with clock.stage("start"):
+                    spark = batch_session(settings, f"enrich_intervals {number}")
+                work = Enrichment(spark, settings, contract, query, settings.lake_dir / folder)
+                loaded = work.load(connection, attempt, stretches, clock)
+            attempts.note_loaded(connection, attempt, loaded)
+    log.info("%s", line(attempt, loaded, clock))
+
+
+def inputs(settings: Settings, attempt: Attempt) -> tuple[Contract, Query]:
+    """The attempt's contract and query, if they are those that it was begun with."""
+    contract = load_contracts(settings.schemas_dir, settings.topics)[attempt.type]
+    query = read_query(settings.schemas_dir, attempt.type)
+    begun = (attempt.contract_version, attempt.query_sha256)
+    if (contract.version, query.sha256) != begun:
+        raise AttemptError(
+            f"attempt {attempt.attempt} was begun with version {begun[0]} of the contract and"
+            f" enrich.sql {begun[1][:12]}; now they are {contract.version} and {query.sha256[:12]}",
+            "begin a new attempt: clear the run from its first task on",
+        )
+    return contract, query
+
+
+def _nothing(attempt: Attempt) -> list[Loaded]:
+    return [Loaded(one, 0, 0, {}) for one in attempt.intervals]
+
+
+def line(attempt: Attempt, loaded: Sequence[Loaded], clock: Clock) -> str:
+    """What was done, as ``key=value``: seconds by stage, and the rate without Spark's start."""
+    events = sum(one.events for one in loaded)
+    working_s = sum(took for stage, took in clock.seconds.items() if stage != "start")
+    said = {
+        "attempt": attempt.attempt,
+        "type": attempt.type,
+        "intervals": len(loaded),
+        "events": events,
+        "repeated": sum(one.repeated for one in loaded),
+        "unmatched": sum(sum(one.unmatched.values()) for one in loaded),
+        **{f"{stage}_s": f"{took:.2f}" for stage, took in clock.seconds.items()},
+        "events_per_s": round(events / working_s),
+    }
+    return " ".join(f"{key}={value}" for key, value in said.items())
+
+
+def main() -> int:
+    """Exit code 1 with cause and remedy when the attempt cannot be loaded."""
+    # --help is that of the settings
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--attempt", type=int, required=True)
+    own, others = parser.parse_known_args()
+    return run_job("watershed.enrich", others, lambda settings: run(settings, own.attempt))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

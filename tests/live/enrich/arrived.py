@@ -1,0 +1,47 @@
+"""``python -m tests.live.enrich.arrived TYPE START END``: what Spark reads of an interval.
+
+Prints a line of JSON: the rows, the plan, and what the check of their number says, if anything.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+
+from pyspark.sql import functions as F
+
+from watershed.contracts.load import load_contracts
+from watershed.errors import StoreError
+from watershed.settings import load_settings
+from watershed.spark import raw
+from watershed.spark.session import batch_session
+from watershed.stores import batches, postgres
+
+
+def main(event_type: str, *times: str) -> None:
+    settings = load_settings()
+    contract = load_contracts(settings.schemas_dir)[event_type]
+    start, end = map(datetime.fromisoformat, times)
+    spark = batch_session(settings, "arrived")
+    with postgres.connect(settings) as connection:
+        stretches = batches.arrived(connection, event_type, start, end)
+    read = raw.read(spark, settings, contract, stretches, start, end)
+    rows = raw.arrived(spark, settings, contract, start, end)
+    said = ""
+    try:
+        raw.check_counted(stretches, read.where(raw.COUNTED).count())
+    except StoreError as error:
+        said = str(error)
+    found = {
+        "columns": rows.columns,
+        "rows": [json.loads(row[0]) for row in rows.select(F.to_json(F.struct("*"))).collect()],
+        "plan": rows._jdf.queryExecution().executedPlan().toString(),
+        "said": said,
+    }
+    spark.stop()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

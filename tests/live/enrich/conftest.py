@@ -1,0 +1,58 @@
+"""Attempts at what the stack's stream has stored, in a scratch database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from psycopg2 import sql
+
+from tests.live.enrich.spark import run
+from tests.live.enrich.world import World, copy_rows
+from tests.progress import is_caught_up
+from tests.stack import Stack, wait_until
+from watershed.contracts.model import Contract
+from watershed.settings import Settings
+from watershed.stack.services.postgres import ADMIN
+from watershed.stores import postgres
+
+EVENTS = 3000
+BATCH_TABLES = ("control.stream", "control.stream_batch")
+SNAPSHOTS = "control.reference_snapshot"
+
+
+@pytest.fixture(scope="session")
+def snapshot(
+    stack: Stack, migrated: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """A database, and a lake, with one snapshot of the reference data.
+
+    The stack's own must not know of it: its lake has no such folder.
+    """
+    own = {"postgres_database": "test_reference", "lake_dir": tmp_path_factory.mktemp("lake")}
+    settings = stack.settings.model_copy(update=own)
+    _on_server(stack.settings, "CREATE DATABASE test_reference TEMPLATE {}", migrated)
+    run(stack, settings, "jobs/refresh_reference.py")
+    yield settings
+    _on_server(stack.settings, "DROP DATABASE test_reference WITH (FORCE)")
+
+
+def _on_server(settings: Settings, statement: str, *names: str) -> None:
+    password = settings.secret("postgres_admin_password")
+    with postgres.connect(settings, dbname="postgres", user=ADMIN, password=password) as server:
+        server.autocommit = True
+        server.cursor().execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@pytest.fixture
+def world(  # type: ignore[no-untyped-def]
+    stack: Stack, database: Settings, transaction: Contract, snapshot: Settings, produce
+) -> Iterator[World]:
+    """Events that the stream has stored, and what the batch layer reads of its database."""
+    produce("--rate", "0", "--count", str(EVENTS), "--duplicates", "0.05").wait(60)
+    wait_until(lambda: is_caught_up(stack), "the stream has caught up")
+    settings = database.model_copy(update={"lake_dir": snapshot.lake_dir})
+    with postgres.connect(settings) as connection:
+        for source, table in [*((stack.settings, t) for t in BATCH_TABLES), (snapshot, SNAPSHOTS)]:
+            copy_rows(source, connection, table)
+        yield World(stack, settings, transaction, connection)
