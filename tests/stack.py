@@ -65,19 +65,19 @@ class Stack:
         )
 
     def starting(self, *options: str) -> subprocess.Popen[str]:
-        """``./ws up``, which stays; standard output and error in one."""
+        """``./ws up``, which stays, of the speed layer; standard output and error in one."""
         return subprocess.Popen(
-            [sys.executable, ROOT / "ws", "up", "--home", self.home.path, *options],
+            [sys.executable, ROOT / "ws", "up", "--no-batch", "--home", self.home.path, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def up(self) -> str:
-        """Start it and return what it said."""
-        done = self.ws(
-            "up", "--detach", "--rate", "0", "--port-offset", str(PORT_OFFSET), check=False
-        )
+    def up(self, *, batch: bool = False, environment: Mapping[str, str] | None = None) -> str:
+        """Start it, with the batch layer or without, and return what it said."""
+        options = "--rate", "0", "--port-offset", str(PORT_OFFSET)
+        layers = "--batch" if batch else "--no-batch"
+        done = self.ws("up", "--detach", layers, *options, check=False, environment=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import psutil
 import psycopg2
 import pytest
 import redis
 from cassandra.cluster import NoHostAvailable
 
-from tests.stack import Stack, ended
+from tests.observed import LOOPBACK, listening, visible
+from tests.stack import Stack
 from watershed.stack.checks import problems
 from watershed.stack.home import SECRETS, Home
 from watershed.stack.processes import belonging_to
 from watershed.stores import cassandra, postgres
-
-
-def _family(stack: Stack) -> set[psutil.Process]:
-    return {
-        member
-        for process in belonging_to(stack.home)
-        for member in [process, *process.children(recursive=True)]
-    }
-
-
-def _connections(process: psutil.Process) -> list[Any]:
-    """Its connections; none once it has ended, which only root may look at until it is reaped."""
-    try:
-        return list(process.net_connections())
-    except psutil.Error:
-        if not ended(process):
-            raise
-        return []
-
-
-def _what_others_see(process: psutil.Process) -> str:
-    """Its arguments and environment; nothing once it has ended."""
-    try:
-        return " ".join([*process.cmdline(), *process.environ().values()])
-    except psutil.NoSuchProcess:
-        return ""
 
 
 def test_status_tells_of_every_service_and_partition(stack: Stack, transaction) -> None:
@@ -63,23 +36,15 @@ def test_up_again_says_that_it_runs(stack: Stack) -> None:
 
 
 def test_listens_on_loopback_alone(stack: Stack) -> None:
-    addresses = {
-        connection.laddr.ip
-        for process in _family(stack)
-        for connection in _connections(process)
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert addresses
-    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert listening(stack)
+    assert listening(stack) <= LOOPBACK
 
 
 def test_no_secret_in_arguments_environments_or_logs(stack: Stack) -> None:
     secrets = [stack.home.secret(name) for name in SECRETS]
     assert all(len(secret) >= 24 for secret in secrets)
-    texts = {str(process): _what_others_see(process) for process in _family(stack)}
+    texts = visible(stack)
     assert any("CassandraDaemon" in text for text in texts.values())
-    for path in stack.home.logs.glob("*.log*"):
-        texts[path.name] = path.read_text(errors="replace")
     assert not [where for where, text in texts.items() if any(s in text for s in secrets)]
 
 

@@ -1,4 +1,4 @@
-"""``sql``, ``redis``, ``cql``: each store's own shell, signed in, from packages."""
+"""``sql``, ``mysql``, ``redis``, ``cql``: each store's own shell, signed in, from packages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import typer
 
 from watershed.cli.shared import HOME, HomePath
+from watershed.stack import mariadb_programs
 from watershed.stack.home import Home, write_private
 from watershed.stack.packages import package_folder
 from watershed.stack.services.postgres import program
@@ -22,6 +23,23 @@ def sql(context: typer.Context, home: HomePath = HOME) -> None:
     _become(
         [program("psql"), "-h", settings.postgres_host, "-p", str(settings.postgres_port),
          "-U", settings.postgres_user, "-d", settings.postgres_database, *context.args]
+    )  # fmt: skip
+
+
+def mysql(context: typer.Context, home: HomePath = HOME) -> None:
+    """mariadb on the reference data; more arguments go to it: ./ws mysql -e 'SHOW TABLES'."""
+    stack = Home.open(home)
+    settings = stack.settings()
+    credentials = stack.run / "mysql"  # a file, since its password option would show in `ps`
+    write_private(
+        credentials,
+        f"[client]\nhost = {settings.mysql_host}\nport = {settings.mysql_port}\n"
+        f"user = {settings.mysql_user}\npassword = {settings.secret('mysql_password')}\n"
+        "protocol = tcp\nskip-ssl\n",
+    )
+    _become(
+        [mariadb_programs.program("bin/mariadb"), f"--defaults-file={credentials}",
+         "--default-character-set=utf8mb4", settings.mysql_database, *context.args]
     )  # fmt: skip
 
 

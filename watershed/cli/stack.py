@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +20,21 @@ from rich.table import Table
 from watershed.cli.interruption import Interruption
 from watershed.cli.shared import HOME, HomePath, PortOffset, fail, out, say
 from watershed.errors import StackError
-from watershed.stack import jars
+from watershed.stack import downloads
 from watershed.stack.checks import problems
+from watershed.stack.downloads import Download
 from watershed.stack.home import Home
 from watershed.stack.launcher import launch, stop
+from watershed.stack.services import BATCH
+from watershed.stack.services.airflow import API, PASSWORD, USER
 from watershed.stack.services.producer import EVENT_TYPE
 from watershed.stack.state import StackState, read_state, running
 from watershed.status import flows, refusal
 
+Batch = Annotated[
+    bool,
+    typer.Option("--batch/--no-batch", help="With MariaDB and Airflow, or the speed layer alone."),
+]
 POLL_S = 0.25
 START_TIMEOUT_S = 300
 
@@ -41,11 +49,12 @@ def up(
         int,
         typer.Option(help="Transactions a second that are made up; 0: none, send your own.", min=0),
     ] = 100,
+    batch: Batch = True,
 ) -> None:
     """Start everything, and end in a panel of addresses.
 
-    Kafka, Cassandra, PostgreSQL and Valkey start as child processes, then the streaming
-    application and a producer of transactions. Safe to repeat: data and secrets stay.
+    Kafka, Cassandra, PostgreSQL, Valkey and MariaDB start as child processes, then the streaming
+    application and a producer of transactions, then Airflow. Safe to repeat: data and secrets stay.
     Without --detach it stays until Ctrl-C, which stops the stack; so it does during the start.
     """
     stack = Home.open(home, port_offset)
@@ -55,9 +64,9 @@ def up(
         stack = Home.open(home)  # with the ports that it was started on
         interruption.listen()
     else:
-        _check(stack)
+        _check(stack, batch)
         interruption.listen()
-        _start(stack, rate, interruption)
+        _start(stack, rate, batch, interruption)
     out.print(_panel(stack))
     if not detach:
         _stay(stack, interruption)
@@ -81,11 +90,13 @@ def destroy(
     stack = Home.open(home)
     if not stack.exists:
         raise StackError(f"there is no stack in {stack.path}", "name its folder with --home")
-    folders = dict.fromkeys([stack.path, stack.postgres_data])
+    databases = stack.postgres_data, stack.mariadb_data
+    folders = dict.fromkeys([stack.path, *databases])
     if not yes and not Confirm.ask(f"Delete all data in {' and '.join(map(str, folders))}?"):
         raise typer.Abort
     stop(stack)
-    shutil.rmtree(stack.postgres_data, ignore_errors=True)
+    for data in databases:
+        shutil.rmtree(data, ignore_errors=True)
     for path in stack.entries():
         _delete(path)
     if not stack.foreign():
@@ -100,46 +111,58 @@ def _delete(path: Path) -> None:
         path.unlink()
 
 
-def doctor(home: HomePath = HOME, port_offset: PortOffset = None) -> None:
+def doctor(home: HomePath = HOME, port_offset: PortOffset = None, batch: Batch = True) -> None:
     """Say what is missing before anything starts: space, memory, ports and who uses them."""
-    found = problems(Home.open(home, port_offset))
+    found = problems(Home.open(home, port_offset), batch=batch)
     for problem in found:
         say(f"[red]✗[/] {problem}")
+    if missing := downloads.missing(batch=batch):
+        say(f"[yellow]·[/] ./ws up will fetch first: {_listed(missing)}")
     if found:
         sys.exit(1)
     say("[green]✓[/] everything that ./ws up needs is here")
 
 
-def _check(stack: Home) -> None:
+def _check(stack: Home, batch: bool) -> None:
     """Find what is missing before anything starts, and fetch what can be fetched."""
-    found = problems(stack)
+    found = problems(stack, batch=batch)
     if found:
         raise StackError("cannot start:\n  " + "\n  ".join(found), "then run ./ws up again")
-    missing = jars.missing()
-    if missing:
-        say(f"fetching the jars of {', '.join(missing)} (once; about 120 MB)")
-        jars.fetch_all()
+    if missing := downloads.missing(batch=batch):
+        say(f"fetching {_listed(missing)}; once")
+        downloads.fetch_all(missing, lambda one: say(f"[green]✓[/] {one.name}"))
 
 
-def _start(stack: Home, rate: int, interruption: Interruption) -> None:
+def _listed(missing: list[Download]) -> str:
+    return ", ".join(f"{one.name} ({one.megabytes} MB)" for one in missing)
+
+
+def _start(stack: Home, rate: int, batch: bool, interruption: Interruption) -> None:
     started, since = time.monotonic(), datetime.now(UTC)
-    supervisor = launch(stack, rate)
+    supervisor = launch(stack, rate, batch=batch)
+    told: set[str] = set()
     try:
-        _follow(stack, supervisor, interruption)
+        _follow(stack, supervisor, interruption, told, besides=BATCH)
         if rate:
             _wait_for_data(stack, since, interruption)
             say(f"[green]✓[/] events flow, {time.monotonic() - started:.0f} s after the start")
+        _follow(stack, supervisor, interruption, told)
     except (KeyboardInterrupt, OSError):  # OSError: there is no terminal any more to write to
         _stop_aloud(stack, supervisor.pid)
         raise
 
 
-def _follow(stack: Home, supervisor: subprocess.Popen[bytes], interruption: Interruption) -> None:
-    """Tell of each service as it gets ready; stop everything on a failure."""
-    told: set[str] = set()
+def _follow(
+    stack: Home,
+    supervisor: subprocess.Popen[bytes],
+    interruption: Interruption,
+    told: set[str],
+    besides: Collection[str] = (),
+) -> None:
+    """Tell of each service as it gets ready, until all ``besides`` some are; stop on a failure."""
     deadline = time.monotonic() + START_TIMEOUT_S
     state: StackState | None = None
-    while not (state and state.ready):
+    while not (state and state.is_ready(besides)):
         interruption.pause(POLL_S)
         state = read_state(stack)
         if supervisor.poll() is not None or time.monotonic() > deadline:
@@ -151,7 +174,7 @@ def _tell(state: StackState | None, told: set[str]) -> None:
     for name, service in (state.services if state else {}).items():
         if service.status == "ready" and name not in told:
             told.add(name)
-            say(f"[green]✓[/] {name:<10} ready after {service.ready_after_s} s")
+            say(f"[green]✓[/] {name:<21} ready after {service.ready_after_s} s")
 
 
 def _give_up(stack: Home, supervisor: subprocess.Popen[bytes]) -> None:
@@ -196,12 +219,19 @@ def _stop_aloud(stack: Home, supervisor: int | None = None) -> None:
 
 def _panel(stack: Home) -> Panel:
     ports = stack.ports
+    state = read_state(stack)
+    batch = {
+        "MariaDB": f"127.0.0.1:{ports.mysql}   ./ws mysql",
+        "Airflow": f"http://127.0.0.1:{ports.airflow}   {USER}, password in secrets/{PASSWORD}",
+        "report": "./ws sql -c 'TABLE report.open_position'",
+    }
     rows = {
         "Kafka": f"127.0.0.1:{ports.kafka}   topic transaction",
         "Cassandra": f"127.0.0.1:{ports.cassandra}   ./ws cql",
         "PostgreSQL": f"127.0.0.1:{ports.postgres}   ./ws sql",
         "Redis": f"127.0.0.1:{ports.redis}   ./ws redis",
         "Spark": f"http://127.0.0.1:{ports.spark_ui}",
+        **(batch if state and API in state.services else {}),
         "now": "./ws status",
         "true": "./ws audit",
         "logs": "./ws logs stream -f",

@@ -15,12 +15,23 @@ from watershed.stack.state import running
 
 DISK_GB = 5
 MEMORY_GB = 3  # measured: 1.7 at rest, 2.5 at 100 events/s, close to 3 at full load
+BATCH_DISK_GB = 2  # as much again for the batch layer
+BATCH_MEMORY_GB = 3
+BATCH_PORTS = ("mysql", "airflow")
 GB = 2**30
 
 
-def problems(home: Home) -> list[str]:
-    """What is missing, one sentence each with its remedy; empty when a start will do."""
-    return [*_folder(home), *_disk(home), *_memory(home), *(() if running(home) else _ports(home))]
+def problems(home: Home, *, batch: bool = False) -> list[str]:
+    """What is missing, one sentence each with its remedy; empty when a start will do.
+
+    ``batch`` is whether the batch layer is to run too.
+    """
+    return [
+        *_folder(home),
+        *_disk(home, DISK_GB + batch * BATCH_DISK_GB),
+        *_memory(home, MEMORY_GB + batch * BATCH_MEMORY_GB, "./ws up --no-batch" if batch else ""),
+        *(() if running(home) else _ports(home, batch)),
+    ]
 
 
 def _folder(home: Home) -> Iterator[str]:
@@ -28,24 +39,27 @@ def _folder(home: Home) -> Iterator[str]:
         yield f"{home.path} holds {home.foreign()[0]}: give --home a folder of its own"
 
 
-def _disk(home: Home) -> Iterator[str]:
+def _disk(home: Home, needed_gb: int) -> Iterator[str]:
     for folder in (home.path, cache_dir()):
         there = next(p for p in (folder, *folder.parents) if p.exists())
         free = shutil.disk_usage(there).free
-        if free < DISK_GB * GB:
-            yield f"{there} has {free / GB:.1f} GB free; {DISK_GB} are needed: free some"
+        if free < needed_gb * GB:
+            yield f"{there} has {free / GB:.1f} GB free; {needed_gb} are needed: free some"
 
 
-def _memory(home: Home) -> Iterator[str]:
+def _memory(home: Home, needed_gb: int, instead: str) -> Iterator[str]:
     # What the stack has already: a running one needs no more, and a start ends what is left over.
     free = psutil.virtual_memory().available + freed_bytes(belonging_to(home))
-    if free < MEMORY_GB * GB:
-        yield f"{free / GB:.1f} GB of memory are free; {MEMORY_GB} are needed: end something"
+    if free < needed_gb * GB:
+        remedy = f"end something, or {instead}" if instead else "end something"
+        yield f"{free / GB:.1f} GB of memory are free; {needed_gb} are needed: {remedy}"
 
 
-def _ports(home: Home) -> Iterator[str]:
+def _ports(home: Home, batch: bool) -> Iterator[str]:
     left_over = {process.pid for process in belonging_to(home)}  # a start ends these by itself
     for name, port in asdict(home.ports).items():
+        if name in BATCH_PORTS and not batch:
+            continue
         user = listener(port) or _unknown_user(port)
         if user and not any(f"(pid {pid})" in user for pid in left_over):
             yield f"port {port} ({name}) is used by {user}: end it, or give --port-offset"

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,12 +49,6 @@ class Jar:
 def class_path(jar_set: str) -> str:
     """The Java class path of a set, as ``folder/*``; fetches what is missing."""
     return f"{fetch(jar_set)}/*"
-
-
-def fetch_all() -> None:
-    """Fetch every set that a stack needs and that is missing, side by side."""
-    with ThreadPoolExecutor(len(SETS)) as pool:
-        list(pool.map(fetch, SETS))
 
 
 def fetch(jar_set: str) -> Path:

@@ -15,10 +15,10 @@ from watershed.stack.state import read_state, running
 STOP_TIMEOUT_S = 150
 
 
-def launch(home: Home, rate: int) -> subprocess.Popen[bytes]:
+def launch(home: Home, rate: int, *, batch: bool) -> subprocess.Popen[bytes]:
     """Start the supervisor, in a session of its own: Ctrl-C does not reach it."""
     (home.run / "state.json").unlink(missing_ok=True)  # the last run's says nothing of this one
-    arguments = home.path, home.port_offset, rate
+    arguments = home.path, home.port_offset, rate, int(batch)
     with home.log("supervisor").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "watershed.stack.supervisor", *map(str, arguments)],

@@ -33,7 +33,7 @@ def spawn(service: Service, home: Home) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             service.command,
             env=environment(home) | service.env | {SERVICE_MARK: service.name},
-            cwd="/" if service.user else home.path,
+            cwd="/" if service.user else home.logs,  # where a JVM that crashes leaves its report
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import IO
 
@@ -32,8 +33,14 @@ class StackState:
     @property
     def ready(self) -> bool:
         """Whether every service answers."""
+        return self.is_ready()
+
+    def is_ready(self, besides: Collection[str] = ()) -> bool:
+        """Whether every service answers, but for those whose names are ``besides``."""
         return bool(self.services) and all(
-            service.status == "ready" for service in self.services.values()
+            service.status == "ready"
+            for name, service in self.services.items()
+            if name not in besides
         )
 
     def write(self, home: Home) -> None:

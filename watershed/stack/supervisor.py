@@ -1,14 +1,14 @@
 """Starts the services of a stack by readiness, restarts what dies, and stops them all.
 
-Runs as a process of its own: ``python -m watershed.stack.supervisor HOME PORT_OFFSET RATE``. One
-thread follows each service; the main thread waits for SIGTERM, or for a first start that failed.
+Runs as a process of its own: ``python -m watershed.stack.supervisor HOME PORT_OFFSET RATE BATCH``,
+the last 1 or 0. One thread follows each service; the main thread waits for SIGTERM, or for a first
+start that failed.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +20,7 @@ import psutil
 
 from watershed.errors import StackError, WatershedError
 from watershed.stack.home import Home
+from watershed.stack.logs import forget, trim
 from watershed.stack.processes import belonging_to, end_all, spawn
 from watershed.stack.service import Service
 from watershed.stack.services import services
@@ -32,7 +33,7 @@ BACKOFF_S = (0.5, 1, 2, 4)
 GRACE_S = 6  # a task of Airflow's takes five to end what it has started
 HEALTHY_S = 60  # a service that lived this long starts again at the shortest backoff
 LOG_LINES = 12
-LOG_BYTES = 32 * 2**20
+FORGET_EVERY_S = 3600
 
 log = logging.getLogger("watershed.supervisor")
 
@@ -59,8 +60,12 @@ class Supervisor:
         threads = [threading.Thread(target=self._follow, args=[s]) for s in self._services]
         for thread in threads:
             thread.start()
+        forget_at = 0.0
         while not self._stopping.wait(10):
-            self._trim_logs()
+            trim(self._home.logs)
+            if time.monotonic() > forget_at:
+                forget(self._home.logs, time.time())
+                forget_at = time.monotonic() + FORGET_EVERY_S
             self._report()  # once more: the disk may have been full when it was due
         try:
             self._stop()
@@ -211,18 +216,8 @@ class Supervisor:
             f"\n    {line}" for line in [f"its last lines ({service.name}.log):", *lines]
         )
 
-    def _trim_logs(self) -> None:
-        """Keep each log and one older copy below LOG_BYTES; writers append and do not notice."""
-        for path in self._home.logs.glob("*.log"):
-            if path.stat().st_size > LOG_BYTES:
-                try:
-                    shutil.copyfile(path, path.with_suffix(".log.1"))
-                except OSError as error:
-                    log.warning("%s not kept: %s", path, error)
-                os.truncate(path, 0)
 
-
-def main(path: str, port_offset: str, rate: str) -> int:
+def main(path: str, port_offset: str, rate: str, batch: str) -> int:
     """The supervisor's process: exit code 1 when the stack gave up."""
     os.umask(0o077)  # whatever a server writes is its owner's alone
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)-7s %(message)s")
@@ -235,7 +230,8 @@ def main(path: str, port_offset: str, rate: str) -> int:
     StackState(pid=os.getpid()).write(home)  # from now on a stop finds this process
     end_all(process for process in belonging_to(home) if process.pid != psutil.Process().pid)
     home.prepare()
-    return 1 if Supervisor(home, services(home, int(rate))).run() else 0
+    wanted = services(home, int(rate), batch=bool(int(batch)))
+    return 1 if Supervisor(home, wanted).run() else 0
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from watershed.stack import checks
-from watershed.stack.checks import GB, MEMORY_GB, problems
+from watershed.stack.checks import BATCH_MEMORY_GB, GB, MEMORY_GB, problems
 from watershed.stack.home import Home
 from watershed.stack.processes import MARK
 
@@ -49,6 +50,21 @@ def _memory(home: Home) -> list[str]:
 
 def test_too_little_memory_is_said(home: Home) -> None:
     assert _memory(home) == [f"2.9 GB of memory are free; {MEMORY_GB} are needed: end something"]
+
+
+def test_the_batch_layer_needs_more_and_may_be_left_out(home: Home) -> None:
+    [found] = [problem for problem in problems(home, batch=True) if "memory" in problem]
+    needed = MEMORY_GB + BATCH_MEMORY_GB
+    assert found == (
+        f"2.9 GB of memory are free; {needed} are needed: end something, or ./ws up --no-batch"
+    )
+
+
+def test_only_the_batch_layer_needs_its_ports(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", home.ports.airflow)):
+        assert not [problem for problem in problems(home) if "port" in problem]
+        [found] = [problem for problem in problems(home, batch=True) if "port" in problem]
+    assert f"port {home.ports.airflow} (airflow) is used by" in found
 
 
 @pytest.mark.usefixtures("left_over")

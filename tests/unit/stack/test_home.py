@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
-from watershed.stack.home import Home, server_user, write_private
+from watershed.stack.home import SECRETS, Home, server_user, write_private
 
 
 def test_a_link_that_somebody_planted_is_not_followed(tmp_path: Path) -> None:
@@ -39,3 +41,13 @@ def test_a_file_for_the_server_s_user_is_theirs_alone(tmp_path: Path) -> None:
     write_private(tmp_path / "conf", "", user)
     found = (tmp_path / "conf").stat()
     assert (found.st_uid, found.st_mode & 0o777) == (user.pw_uid, 0o600)
+
+
+def test_secrets_are_what_their_readers_want(tmp_path: Path) -> None:
+    """MariaDB and URLs take them without quoting; Fernet and JWT have lengths."""
+    home = Home.open(tmp_path)
+    home.prepare()
+    Fernet(home.secret("airflow_fernet_key"))
+    assert len(home.secret("airflow_jwt_secret")) >= 64
+    passwords = [home.secret(name) for name in SECRETS if name.endswith("password")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{32}", password) for password in passwords)

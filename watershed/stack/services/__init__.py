@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from watershed.stack.home import Home
 from watershed.stack.service import Service
+from watershed.stack.services.airflow import API, DAG_PROCESSOR, SCHEDULER, TRIGGERER, airflow
 from watershed.stack.services.cassandra import cassandra
 from watershed.stack.services.kafka import kafka
+from watershed.stack.services.mariadb import mariadb
 from watershed.stack.services.postgres import postgres
 from watershed.stack.services.producer import producer
 from watershed.stack.services.redis import redis
 from watershed.stack.services.stream import stream
 
+BATCH = ("mariadb", API, SCHEDULER, DAG_PROCESSOR, TRIGGERER)
+"""The batch layer's services; without them the speed layer goes on alone."""
 
-def services(home: Home, rate: int) -> list[Service]:
+
+def services(home: Home, rate: int, *, batch: bool = False) -> list[Service]:
     """Everything `./ws up` runs, in the order in which it is listed; stopped in reverse.
 
-    ``rate`` is the producer's, in events per second; 0 leaves it out.
+    ``rate`` is the producer's, in events per second; 0 leaves it out. ``batch`` is whether the
+    batch layer runs too.
     """
-    always = [f(home) for f in (cassandra, kafka, postgres, redis, stream)]
-    return [*always, producer(home, rate)] if rate else always
+    found = [f(home) for f in (cassandra, kafka, postgres, redis, stream)]
+    if rate:
+        found.append(producer(home, rate))
+    return [*found, mariadb(home), *airflow(home)] if batch else found

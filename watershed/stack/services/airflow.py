@@ -21,8 +21,9 @@ from watershed.stack.packages import package_folder
 from watershed.stack.service import Service, render
 from watershed.stack.spark import spark_environment
 
-API = "airflow-api"
-USER = "admin"  # who signs in to its pages
+API, SCHEDULER = "airflow-api", "airflow-scheduler"
+DAG_PROCESSOR, TRIGGERER = "airflow-dag-processor", "airflow-triggerer"
+USER, PASSWORD = "admin", "airflow_password"  # who signs in to its pages, and the secret's name
 HEALTH = "/api/v2/monitor/health"
 NICE = ("nice", "-n", "10")  # whatever it starts yields to the servers and the stream
 HTTP_TIMEOUT_S = 5
@@ -52,14 +53,15 @@ def airflow(home: Home) -> list[Service]:
 
     return [
         replace(api, prepare=prepare),
-        _beating(home, "scheduler", ("scheduler", "--skip-serve-logs"), env),
-        _beating(home, "dag_processor", ("dag-processor",), env),
-        _beating(home, "triggerer", ("triggerer", "--skip-serve-logs"), env),
+        _beating(home, SCHEDULER, ("scheduler", "--skip-serve-logs"), env),
+        _beating(home, DAG_PROCESSOR, ("dag-processor",), env),
+        _beating(home, TRIGGERER, ("triggerer", "--skip-serve-logs"), env),
     ]
 
 
-def _beating(home: Home, part: str, arguments: tuple[str, ...], env: dict[str, str]) -> Service:
+def _beating(home: Home, name: str, arguments: tuple[str, ...], env: dict[str, str]) -> Service:
     """A process that is ready once its heartbeat is newer than its start."""
+    part = name.removeprefix("airflow-").replace("-", "_")
     started = [time.time()]
 
     def prepare() -> None:
@@ -70,7 +72,7 @@ def _beating(home: Home, part: str, arguments: tuple[str, ...], env: dict[str, s
         return beat is not None and datetime.fromisoformat(beat).timestamp() > started[0]
 
     return Service(
-        f"airflow-{part.replace('_', '-')}",
+        name,
         _command(*arguments),
         ready,
         needs=(API,),
@@ -106,7 +108,7 @@ def _environment(home: Home) -> dict[str, str]:
 def _configure(home: Home) -> None:
     folder = home.folder("run", "airflow")
     passwords, database = folder / "passwords.json", folder / "database"
-    write_private(passwords, json.dumps({USER: home.secret("airflow_password")}))
+    write_private(passwords, json.dumps({USER: home.secret(PASSWORD)}))
     password = home.secret("airflow_database_password")  # no character of it needs quoting
     where = f"{NAME}:{password}@127.0.0.1:{home.ports.postgres}/{NAME}"
     write_private(database, f"postgresql+psycopg2://{where}")

@@ -1,0 +1,44 @@
+"""What a start has to fetch first, once per user: jars, MariaDB, Airflow's environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from watershed.stack import airflow_environment, jars, mariadb_programs
+
+JARS_MB = {"spark": 21, "kafka": 46, "cassandra": 64}
+
+
+@dataclass(frozen=True)
+class Download:
+    """Something that is not in the cache; ``megabytes`` is about what crosses the network."""
+
+    name: str
+    megabytes: int
+    fetch: Callable[[], object]
+
+
+def missing(*, batch: bool) -> list[Download]:
+    """What a start would have to fetch, with the batch layer or without it."""
+    return list(_missing(batch))
+
+
+def fetch_all(downloads: list[Download], done: Callable[[Download], None]) -> None:
+    """Fetch everything side by side; ``done`` is told of each. Raises StackError."""
+    with ThreadPoolExecutor(max(1, len(downloads))) as pool:
+        fetched = [pool.submit(one.fetch) for one in downloads]
+        for one, future in zip(downloads, fetched, strict=True):
+            future.result()
+            done(one)
+
+
+def _missing(batch: bool) -> Iterator[Download]:
+    for jar_set in jars.missing():
+        yield Download(f"jars of {jar_set}", JARS_MB[jar_set], partial(jars.fetch, jar_set))
+    if batch and mariadb_programs.missing():
+        yield Download("MariaDB", 149, mariadb_programs.fetch)
+    if batch and airflow_environment.missing():
+        yield Download("Airflow's packages", 80, airflow_environment.airflow_environment)
