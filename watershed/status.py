@@ -15,6 +15,7 @@ from watershed.asking import Answer, ask
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
+from watershed.reported import Reported, look
 from watershed.settings import Settings
 from watershed.stack.home import Home
 from watershed.stack.processes import memory_bytes
@@ -62,7 +63,8 @@ class ContractStatus:
     """One contract; ``cache_behind`` counts commits that the cache does not have yet.
 
     ``heartbeat_s`` is how long ago its query said that it lives, None if it never did;
-    ``refusal`` is why it does not go on, with the command that repairs it.
+    ``refusal`` is why it does not go on, with the command that repairs it; ``reported`` is None
+    where the contract has no report.
     """
 
     type: str
@@ -72,6 +74,7 @@ class ContractStatus:
     events_per_s: float
     partitions: list[PartitionStatus]
     refusal: str | None = None
+    reported: Reported | None = None
 
     @property
     def lag_events(self) -> int:
@@ -132,6 +135,7 @@ def collect(home: Home) -> Status:
     raw = ask(partial(cassandra.ping, settings))
     cached = {name: ask(partial(_cached_sequence, settings, name)) for name in contracts}
     commits = {name: ask(partial(_commits, settings, one)) for name, one in contracts.items()}
+    reports = {name: ask(partial(look, settings, one)) for name, one in contracts.items()}
     committed = {name: _answer(status, "postgres", commits[name], stores_by) for name in commits}
     # Progress first: Kafka's end is then never behind what is committed.
     topics = {
@@ -141,8 +145,9 @@ def collect(home: Home) -> Status:
     for name, found in committed.items():
         partitions = _answer(status, "kafka", topics[name], all_by)
         sequence = _answer(status, "redis", cached[name], all_by)
+        reported = _answer(status, "postgres", reports[name], all_by)
         if found is not None:
-            status.contracts.append(_contract(name, found, sequence, partitions or []))
+            status.contracts.append(_contract(name, found, sequence, partitions or [], reported))
     _answer(status, "cassandra", raw, all_by)
     return status
 
@@ -222,12 +227,16 @@ def _commits(settings: Settings, contract: Contract) -> _Commits:
 
 
 def _contract(
-    name: str, commits: _Commits, cached: int | None, partitions: list[PartitionStatus]
+    name: str,
+    commits: _Commits,
+    cached: int | None,
+    partitions: list[PartitionStatus],
+    reported: Reported | None,
 ) -> ContractStatus:
     silent = round((commits.at - commits.beat).total_seconds(), 1) if commits.beat else None
     behind = None if cached is None else max(0, commits.sequence - cached)
     return ContractStatus(
-        name, commits.sequence, silent, behind, commits.rate, partitions, commits.refusal
+        name, commits.sequence, silent, behind, commits.rate, partitions, commits.refusal, reported
     )
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from watershed.audit import Check
 from watershed.audit import audit as run_audit
+from watershed.cli.report import print_report
 from watershed.cli.shared import (
     HOME,
     IMPOSSIBLE,
@@ -93,6 +94,8 @@ def _print_contract(contract: ContractStatus) -> None:
                       f"{one.quarantined:,}", f"{one.lag_events:,}", f"{one.lag_s}",
                       watermark)  # fmt: skip
     out.print(table)
+    if contract.reported:
+        print_report(contract.reported)
 
 
 def logs(

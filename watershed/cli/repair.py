@@ -6,6 +6,8 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import psycopg2
@@ -13,14 +15,16 @@ import typer
 from rich.progress import Progress
 from rich.prompt import Confirm
 
-from watershed import rebuilding, repairing
-from watershed.cli.shared import HOME, AsJson, HomePath, cannot, err, out, say
+from watershed import rebuilding, repairing, settling
+from watershed.cli.shared import HOME, AsJson, HomePath, cannot, err, moment, out, say
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
-from watershed.errors import SettingsError
+from watershed.errors import IntervalError, SettingsError
 from watershed.repairing import Repair
 from watershed.settings import Settings
+from watershed.stack.enriching import enrich
 from watershed.stack.home import Home
+from watershed.stores import intervals, postgres
 from watershed.unavailable import UNAVAILABLE
 
 EventType = Annotated[str, typer.Argument(metavar="TYPE", help="An event type: transaction.")]
@@ -94,6 +98,60 @@ def flow(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) 
         out.print(f"partition {partition}: [{begin}, {end}) taken from the raw store")
     begin_text = f"from {found.since:%Y-%m-%d %H:%M} on" if found.since else "from the first event"
     out.print(f"{found.sums:,} sums of {event_type} made again, {begin_text}")
+
+
+@rebuild.command()
+def report(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) -> None:
+    """Make all settled intervals again from raw events, with today's query and reference data.
+
+    The stream and Airflow may run. It may be stopped: run again, it goes on where it was. What is
+    published stays right at every moment.
+    """
+    stack = Home.open(home)
+    settings, contract = _of(home, event_type)
+    with (
+        _or_cannot("rebuild"),
+        Progress(console=err, transient=True, disable=not err.is_terminal) as progress,
+    ):
+        task = progress.add_task(event_type, total=None)
+        found = settling.rebuild_report(
+            settings,
+            contract,
+            partial(enrich, stack),
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    left_out = f"; {found.left_out:,} skipped or expired ones stay" if found.left_out else ""
+    out.print(
+        f"{found.intervals:,} intervals of {event_type} made again: {found.rows:,} rows,"
+        f" {found.duplicates:,} duplicates{left_out}"
+    )
+
+
+def skip_interval(
+    event_type: EventType,
+    start: Annotated[str, typer.Argument(help="Where it begins: 2026-01-31T12:00Z.")],
+    home: HomePath = HOME,
+    yes: Yes = False,
+) -> None:
+    """Go past the next interval, which cannot be settled, so that those after it can.
+
+    Its sums stay those of the flow; a back-fill may settle it later.
+    """
+    settings, contract = _of(home, event_type)
+    with _or_cannot("skip"), postgres.connect(settings) as connection:
+        interval = settling.next_interval(connection, contract, settings.batch_interval_s)
+        if moment(start, datetime.now(UTC)) != interval.start:
+            raise IntervalError(
+                f"the next interval of {event_type} is {interval}", "name its start, or none"
+            )
+        say(f"goes past {interval}: its events will not be in report.{event_type}")
+        if not yes and not Confirm.ask("Do it?", console=err):
+            raise typer.Abort
+        intervals.skip(connection, contract, interval)
+    say("done, and noted in control.operator_log; the next run goes on from there")
 
 
 @rebuild.command()

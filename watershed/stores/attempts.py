@@ -115,6 +115,23 @@ def of_run(connection: Connection, event_type: str, run_id: str) -> Interval | N
     return Interval(*found) if found else None
 
 
+def refuse_overtaken(connection: Connection, attempt: Attempt) -> None:
+    """Raise AttemptError when a newer attempt overlaps this one: that alone may publish."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT max(attempt) FROM control.attempt"
+        " WHERE type = %s AND start_at < %s AND end_at > %s",
+        [attempt.type, attempt.end, attempt.start],
+    )
+    [newest] = cursor.fetchone() or [None]
+    if newest != attempt.attempt:
+        raise AttemptError(
+            f"attempt {newest} is newer and overlaps attempt {attempt.attempt} at {attempt.type}"
+            f" {Interval(attempt.start, attempt.end)}, which is not published",
+            "leave it to the newer one, or begin again",
+        )
+
+
 def staging_table(attempt: Attempt) -> str:
     """The name of the attempt's table in schema ``staging``."""
     return f"{attempt.type}_{attempt.attempt}"

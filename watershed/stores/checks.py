@@ -67,10 +67,11 @@ def check_staging(connection: Connection, contract: Contract, attempt: Attempt) 
     """Every check of what was loaded, noted with the attempt; commits.
 
     The attempt may be published only if all hold. Raises AttemptError where there is nothing to
-    check.
+    check, or a newer attempt overlaps it.
     """
     with connection:
         cursor = connection.cursor()
+        attempts.refuse_overtaken(connection, attempt)
         _refuse_unloaded(connection, attempt)
         attempts.hold_staging(connection, attempt)
         cursor.execute(sql.SQL("ANALYZE {}").format(attempts.staging(attempt)))

@@ -100,28 +100,28 @@ def _check_range(
 
 
 def check_readable(connection: Connection, contract: Contract, start: datetime) -> None:
-    """Raise IntervalError when an interval that begins at ``start`` cannot be made again exactly:
-    raw rows may have expired, or facts that its events repeat were pruned."""
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT clock_timestamp() - make_interval(days => %s) + %s,"
-        " (SELECT pruned_until + make_interval(hours => %s) FROM control.stream WHERE type = %s)",
-        [contract.retention.ttl_days, EXPIRY_MARGIN, contract.lookback_hours, contract.type],
-    )
-    expired, pruned = cursor.fetchone()  # type: ignore[misc]  # one row, always
-    if start < expired:
+    """Raise IntervalError when what begins at ``start`` cannot be made again exactly."""
+    first = readable_from(connection, contract)
+    if start < first:
         raise IntervalError(
-            f"{contract.type}: raw events from before {expired:%Y-%m-%d %H:%M} have expired, so"
-            f" {start:%Y-%m-%d %H:%M} cannot be made again",
+            f"{contract.type}: raw events from before {first:%Y-%m-%d %H:%M} have expired, or facts"
+            f" that they may repeat were pruned: {start:%Y-%m-%d %H:%M} cannot be made again",
             f"begin later; if that was never settled, ./ws skip-interval {contract.type} START"
             " goes past it, and its sums stay those of the flow",
         )
-    if pruned is not None and start < pruned:
-        raise IntervalError(
-            f"{contract.type}: facts were pruned that events from before {pruned:%Y-%m-%d %H:%M}"
-            " may repeat",
-            "begin the range there or later",
-        )
+
+
+def readable_from(connection: Connection, contract: Contract) -> datetime:
+    """From where on intervals can be made again exactly, in this connection's transaction: raw
+    rows have not expired, and facts that they may repeat were not pruned."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT greatest(clock_timestamp() - make_interval(days => %s) + %s,"
+        " pruned_until + make_interval(hours => %s)) FROM control.stream WHERE type = %s",
+        [contract.retention.ttl_days, EXPIRY_MARGIN, contract.lookback_hours, contract.type],
+    )
+    [found] = cursor.fetchone() or [datetime.max.replace(tzinfo=UTC)]
+    return found
 
 
 def _whole(contract: Contract, wanted: Interval, parts: list[Interval]) -> list[Interval]:

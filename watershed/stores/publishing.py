@@ -94,20 +94,11 @@ def _refuse(
     connection: Connection, contract: Contract, attempt: Attempt, interval: Interval
 ) -> None:
     """Raise unless the interval may be published from this attempt now."""
+    attempts.refuse_overtaken(connection, attempt)
     cursor = connection.cursor()
-    cursor.execute(
-        "SELECT (SELECT checked_at FROM control.attempt WHERE attempt = %s),"
-        " (SELECT max(attempt) FROM control.attempt"
-        "  WHERE type = %s AND start_at < %s AND end_at > %s)",
-        [attempt.attempt, attempt.type, attempt.end, attempt.start],
-    )
-    checked_at, newest = cursor.fetchone() or (None, None)
-    if checked_at is None:
+    cursor.execute("SELECT checked_at FROM control.attempt WHERE attempt = %s", [attempt.attempt])
+    if cursor.fetchone() in (None, (None,)):
         raise _error(attempt, "its quality checks have not passed", "run and mend them first")
-    if newest != attempt.attempt:
-        raise _error(
-            attempt, f"attempt {newest} is newer and overlaps it", "leave it to the newer one"
-        )
     _refuse_place(connection, attempt, interval)
     intervals.check_readable(connection, contract, interval.start)
     _refuse_staging(connection, attempt, interval)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from tests.live.report.conftest import START
+from tests.live.report.dying import dies, steps
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, World, some_records
 from watershed.contracts.model import Contract
@@ -40,45 +39,21 @@ def _checked(world: World, wanted: Interval | None = None) -> Attempt:
     return attempt
 
 
-class Dying(Connection):
-    """Loses its backend before its ``left``-th statement or commit, or after that commit."""
-
-    left = 0
-    kill: Callable[[int], None]
-
-    def step(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.kill(self.info.backend_pid)
-
-    def cursor(self, *args: Any, **kwargs: Any) -> Any:
-        return super().cursor(*args, cursor_factory=DyingCursor, **kwargs)
-
-    def commit(self) -> None:
-        self.step()
-        super().commit()
-        self.step()
-
-
-class DyingCursor(Cursor):
-    def execute(self, *args: Any) -> None:
-        self.connection.step()
-        super().execute(*args)
-
-
 def test_a_publisher_may_be_killed_at_every_step(
     database: Settings, world: World, ledger: Ledger, dice: random.Random
 ) -> None:
-    last, died = _steps(database, world, ledger, dice), 0
+    last = _settle_counting(database, world, ledger, dice)
+    died = 0
     for step in [*range(1, last // 2 + 3), *range(last - 6, last + 1)]:  # two intervals are alike
         _pass(world, dice, records=6)
         attempt = _checked(world)
-        died += _publish_and_die(database, world, attempt, step)  # alerts take a step more
+        publish = partial(publishing.publish, contract=world.contract, attempt=attempt)
+        died += dies(database, world, step, publish)  # alerts take a step more
         done = publishing.published(world.connection, attempt)
         for one in done:
             ledger.publish(one.interval)
         ledger.check()
-        publishing.publish(world.connection, world.contract, attempt)
+        publish(world.connection)
         for interval in attempt.intervals[len(done) :]:
             ledger.publish(interval)
         ledger.check()
@@ -87,29 +62,14 @@ def test_a_publisher_may_be_killed_at_every_step(
     assert world.query("SELECT count(*) FROM control.attempt WHERE published_at IS NULL") == [(0,)]
 
 
-def _steps(settings: Settings, world: World, ledger: Ledger, dice: random.Random) -> int:
-    """In how many steps two intervals are published; after the last one all is done."""
+def _settle_counting(settings: Settings, world: World, ledger: Ledger, dice: random.Random) -> int:
+    """In how many steps two intervals are published."""
     _pass(world, dice, records=6)
     attempt = _checked(world)
-    with postgres.connect(settings, connection_factory=Dying) as connection:
-        assert isinstance(connection, Dying)
-        publishing.publish(connection, world.contract, attempt)
-        for interval in attempt.intervals:
-            ledger.publish(interval)
-        return -connection.left - 1
-
-
-def _publish_and_die(settings: Settings, world: World, attempt: Attempt, step: int) -> bool:
-    """Whether the publisher died before it had done everything."""
-    with postgres.connect(settings, connection_factory=Dying) as connection:
-        assert isinstance(connection, Dying)
-        connection.kill = lambda pid: world.query("SELECT pg_terminate_backend(%s, 5000)", pid)
-        connection.left = step
-        try:
-            publishing.publish(connection, world.contract, attempt)
-        except psycopg2.Error:
-            return True
-        return False
+    for interval in attempt.intervals:
+        ledger.publish(interval)
+    publish = partial(publishing.publish, contract=world.contract, attempt=attempt)
+    return steps(settings, publish)
 
 
 def test_running_everything_again_changes_nothing(

@@ -1,0 +1,188 @@
+"""Old history goes; the open position does not notice."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.live.report.conftest import START
+from tests.live.report.dying import dies
+from tests.live.report.ledger import Ledger
+from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
+from watershed.contracts.model import Contract
+from watershed.errors import IntervalError
+from watershed.settings import Settings
+from watershed.stores import attempts, flow, history, intervals, report
+from watershed.stores.intervals import Interval
+
+HOUR = timedelta(hours=1)
+MONTH = START + 2 * HOUR
+"""The month begins two hours after START."""
+
+LONG_AFTER = MONTH + 6 * HOUR
+POSITION = "SELECT currency, position, transactions FROM report.open_position ORDER BY 1"
+AT = "SELECT currency, position, transactions FROM report.open_position_at('{}') ORDER BY 1"
+BY_BRANCH = "SELECT branch, currency, position FROM report.open_position_by_branch ORDER BY 1, 2"
+
+
+@pytest.fixture
+def settled(world: World, ledger: Ledger, dice: random.Random) -> World:
+    """Four hours, two of them before a month begins, but for the last ten minutes settled; two
+    intervals skipped, one in each month; a balance that was entered."""
+    world.query(
+        "INSERT INTO report.transaction_opening VALUES ('Kazan', 'RUB', 1000.5, 0, 'entered')"
+    )
+    for skipped in (START + 4 * WIDTH, MONTH + 20 * WIDTH, START + 4 * HOUR):
+        while world.clock <= min(skipped, START + 4 * HOUR - WIDTH):
+            end = world.clock + 20 * WIDTH / 5
+            world.arrive(some_records(dice, world.records, world.clock, end, 12))
+            world.pass_time(end)
+        if skipped < START + 4 * HOUR:
+            for one in world.settle(Interval(_until(world), skipped)).intervals:
+                ledger.publish(one)
+            one = Interval(skipped, skipped + WIDTH)
+            intervals.skip(world.connection, world.contract, one)
+            ledger.skip(one)
+    for one in world.settle(Interval(_until(world), START + 4 * HOUR - 2 * WIDTH)).intervals:
+        ledger.publish(one)
+    return world
+
+
+def _until(world: World) -> Any:
+    found = intervals.unsettled(world.connection, world.contract, WIDTH_S)
+    assert found is not None
+    return found.start
+
+
+def _rows(world: World) -> dict[str, Any]:
+    """What reports say of all that arrived from MONTH on, and the position."""
+    return {
+        name: world.query(query)
+        for name, query in {
+            "position": POSITION,
+            "by_branch": BY_BRANCH,
+            "facts": f"SELECT * FROM report.transaction WHERE interval_start >= '{MONTH}'"
+            " ORDER BY kafka_partition, kafka_offset",
+            "intervals": "SELECT * FROM report.transaction_interval"
+            f" WHERE interval_start >= '{MONTH}' ORDER BY 1, 2, 3",
+            "ledger": f"SELECT * FROM control.interval WHERE start_at >= '{MONTH}' ORDER BY 2",
+            "at the start": AT.format(MONTH),
+            "at": AT.format(MONTH + 1.23 * HOUR),
+        }.items()
+    }
+
+
+def test_pruned_history_is_in_the_opening_balance(settled: World) -> None:
+    before = _rows(settled)
+    connection, contract = settled.connection, settled.contract
+    assert report.prune(connection, contract, MONTH + HOUR / 2) is None  # the lookback stays
+    assert _rows(settled) == before
+    assert report.prune(connection, contract, LONG_AFTER) == MONTH
+    assert report.prune(connection, contract, LONG_AFTER) is None
+    assert _rows(settled) == before
+    for table, column in {
+        "report.transaction": "interval_start",
+        "report.transaction_interval": "interval_start",
+        "report.transaction_hourly": "interval_start",
+        "report.transaction_settled": "arrival_day",
+        "control.interval": "start_at",
+        "control.attempt": "end_at",
+    }.items():
+        [(first,)] = settled.query(f"SELECT min({column})::timestamptz FROM {table}")
+        assert first >= MONTH, table
+    assert settled.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'report_parts'") == [
+        (1,)
+    ]
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="was pruned"):
+        settled.query("SELECT * FROM report.open_position_at(%s)", MONTH - WIDTH)
+    assert settled.query(
+        "SELECT batch_value FROM report.transaction_opening WHERE note = 'entered'"
+    ) == [(Decimal("1000.50"),)]
+
+
+def test_what_follows_pruned_history_settles_as_before(settled: World, ledger: Ledger) -> None:
+    """Only what may repeat an event that is gone cannot be settled again."""
+    before = ledger.position_found()
+    report.prune(settled.connection, settled.contract, LONG_AFTER)
+    with pytest.raises(IntervalError, match="or facts that they may repeat were pruned"):
+        settled.begin(Interval(MONTH, MONTH + WIDTH))
+    with pytest.raises(IntervalError, match="where the ledger begins"):
+        settled.begin(Interval(START, START + WIDTH))
+    settled.settle(Interval(MONTH + HOUR, MONTH + HOUR + 3 * WIDTH))
+    assert ledger.position_found() == before
+    for one in settled.settle().intervals:
+        ledger.publish(one)
+    expected = ledger.position()
+    value, events = expected["RUB"]
+    expected["RUB"] = value + Decimal("1000.5"), events
+    assert ledger.position_found() == expected
+
+
+def test_an_attempt_that_history_was_pruned_under(settled: World) -> None:
+    attempt = settled.begin(Interval(START, START + WIDTH))
+    settled.load(attempt)
+    report.prune(settled.connection, settled.contract, LONG_AFTER)
+    assert settled.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'staging'") == [(0,)]
+    with pytest.raises(attempts.AttemptError, match="there is no attempt"):
+        attempts.read(settled.connection, attempt.attempt)
+
+
+def test_pruning_may_be_killed_at_every_step(
+    database: Settings, settled: World, contract: Contract
+) -> None:
+    before = _rows(settled)
+    prune = partial(report.prune, contract=contract, before=LONG_AFTER)
+    killed = 0
+    while dies(database, settled, killed + 1, prune):
+        killed += 1
+        assert _rows(settled) == before
+        [(from_,)] = settled.query("SELECT settled_from FROM control.stream")
+        [(facts,)] = settled.query("SELECT min(interval_start) FROM report.transaction")
+        assert (from_ == MONTH) == (facts >= MONTH)
+    assert killed > 10
+    assert _rows(settled) == before
+
+
+def test_the_flow_is_forgotten_where_it_is_settled(settled: World, ledger: Ledger) -> None:
+    """Of what is skipped, or not settled, it is the only copy of the sums."""
+    age = settled.contract.retention.model_copy(update={"ttl_days": 1})
+    contract = settled.contract.model_copy(update={"retention": age})
+    before = _rows(settled)
+    history.prune(settled.connection, contract, START + timedelta(days=1) + 2.01 * HOUR)
+    assert _rows(settled) == before
+    assert _windows(settled, START, MONTH) == {START + 4 * WIDTH}
+    assert len(_windows(settled, MONTH, START + 4 * HOUR)) > 15
+    history.prune(settled.connection, contract, START + timedelta(days=9))
+    assert _rows(settled) == before
+    assert _windows(settled, START, START + 4 * HOUR - 2 * WIDTH) == {
+        START + 4 * WIDTH,
+        MONTH + 20 * WIDTH,
+    }
+    assert _windows(settled, START + 4 * HOUR - 2 * WIDTH, START + 9 * HOUR)
+    report.prune(settled.connection, contract, LONG_AFTER)
+    assert _rows(settled) == before
+    history.prune(settled.connection, contract, START + timedelta(days=9))
+    assert _windows(settled, START, MONTH) == set()
+    assert _rows(settled) == before
+
+
+def _windows(world: World, start: Any, end: Any) -> set[Any]:
+    """The intervals that the flow has windows of."""
+    rows = world.query(
+        "SELECT DISTINCT curr_time FROM speed.transaction_flow"
+        " WHERE curr_time >= %s AND curr_time < %s", start, end,
+    )  # fmt: skip
+    return {intervals.floor(window, WIDTH_S) for (window,) in rows}
+
+
+def test_a_contract_without_a_report_forgets_its_flow(settled: World) -> None:
+    contract = settled.contract.model_copy(update={"report": None})
+    flow.forget(settled.connection, contract, START + HOUR)
+    settled.connection.commit()
+    assert min(_windows(settled, START, LONG_AFTER)) == START + HOUR

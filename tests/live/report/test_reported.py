@@ -1,0 +1,57 @@
+"""What ``./ws status`` says of a contract's report."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+from tests.live.report.conftest import START
+from tests.live.report.world import WIDTH, World, some_records
+from watershed.cli.report import lines
+from watershed.reported import Reported, look
+from watershed.settings import Settings
+from watershed.stores import intervals
+from watershed.stores.alerts import alert
+from watershed.stores.intervals import Interval
+
+
+def _look(database: Settings, world: World) -> Reported:
+    found = look(database, world.contract)
+    assert found is not None
+    return found
+
+
+def test_what_is_settled(database: Settings, world: World, dice: random.Random) -> None:
+    found = _look(database, world)
+    assert found == Reported(None, None, None, 0, None)
+    assert list(lines(found)) == [("settled", "nothing yet"), ("unexplained", "0")]
+
+    world.arrive(some_records(dice, [], START, START + 3 * WIDTH, 90))
+    world.pass_time(START + 3 * WIDTH)
+    world.settle(Interval(START, START + 2 * WIDTH))
+    with world.connection:
+        alert(world.connection, "heartbeat", "it stands still\n  -> look [here]", None)
+        alert(world.connection, "enrich", "about another", "other")
+    found = _look(database, world)
+    assert found.settled_until == START + 2 * WIDTH
+    assert found.settled_s is not None
+    assert found.settled_s > 3600
+    last, events = found.last, len(world.within(Interval(START + WIDTH, START + 2 * WIDTH)))
+    assert last is not None
+    assert (last.start, last.rows + last.duplicates) == (START + WIDTH, events)
+    assert found.alert is not None
+    assert (found.alert.source, found.alert.message) == ("heartbeat", "it stands still")
+
+    world.query("UPDATE report.transaction_interval SET flow_count = flow_count + 1"
+                " WHERE interval_start = %s", START)  # fmt: skip
+    intervals.skip(world.connection, world.contract, Interval(START + 2 * WIDTH, START + 3 * WIDTH))
+    found = _look(database, world)
+    text = dict(lines(found))
+    assert text["last"] == "22:10 to 22:15, skipped"
+    assert found.unexplained > 0
+    assert text["unexplained"].startswith(f"[red]{found.unexplained}[/] groups")
+    assert dataclasses.asdict(found)["last"]["skipped"]
+
+
+def test_a_contract_without_a_report(database: Settings, world: World) -> None:
+    assert look(database, world.contract.model_copy(update={"report": None})) is None

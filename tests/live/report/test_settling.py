@@ -1,0 +1,200 @@
+"""All settled intervals made again by command: stopped, continued, beside other runs."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.report.conftest import START
+from tests.live.report.ledger import Ledger
+from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
+from watershed import settling
+from watershed.errors import AttemptError, IntervalError, LeaseHeldError, StackError
+from watershed.settings import Settings
+from watershed.settling import Settled, chunks, rebuild_report
+from watershed.stores import attempts, intervals, postgres
+from watershed.stores.attempts import Attempt
+from watershed.stores.checksums import checksums
+from watershed.stores.intervals import Interval
+
+
+def _nothing(*_: object) -> None:
+    return
+
+
+@pytest.fixture
+def settled(world: World, ledger: Ledger, dice: random.Random) -> World:
+    """Twelve intervals, the fifth of them skipped."""
+    end = START + 12 * WIDTH
+    world.arrive(some_records(dice, world.records, world.clock, end, 200))
+    world.pass_time(end)
+    skipped = Interval(START + 4 * WIDTH, START + 5 * WIDTH)
+    for one in world.settle(Interval(START, skipped.start)).intervals:
+        ledger.publish(one)
+    intervals.skip(world.connection, world.contract, skipped)
+    ledger.skip(skipped)
+    for one in world.settle().intervals:
+        ledger.publish(one)
+    return world
+
+
+def _rebuild(
+    settings: Settings, world: World, load: Callable[[Attempt], None] | None = None
+) -> tuple[settling.Rebuilt, list[Attempt], list[tuple[int, int]]]:
+    """What it returned, what it loaded, and the progress it told."""
+    loaded: list[Attempt] = []
+    told: list[tuple[int, int]] = []
+
+    def job(attempt: Attempt) -> None:
+        loaded.append(attempt)
+        (load or world.load)(attempt)
+
+    done = rebuild_report(settings, world.contract, job, lambda *of: told.append(of))
+    return done, loaded, told
+
+
+def test_everything_is_made_again(
+    database: Settings, settled: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = checksums(settled.connection, settled.contract)
+    settled.query("UPDATE report.transaction SET amount_eur = 0, amount = amount + 1")
+    settled.query("DELETE FROM report.transaction_hourly")
+    monkeypatch.setattr(settling, "CHUNK_INTERVALS", 3)
+    done, loaded, told = _rebuild(database, settled)
+    assert checksums(settled.connection, settled.contract) == before
+    ledger.check()
+    assert (done.intervals, done.left_out, done.rows) == (11, 1, len(ledger.settled))
+    assert [len(one.intervals) for one in loaded] == [3, 1, 3, 3, 1]  # the skipped one parts them
+    assert told == [(0, 11), (3, 11), (4, 11), (7, 11), (10, 11), (11, 11)]
+    _rebuild(database, settled)
+    assert checksums(settled.connection, settled.contract) == before
+
+
+def test_one_that_was_stopped_goes_on(
+    database: Settings, settled: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "CHUNK_INTERVALS", 3)
+
+    def fail(attempt: Attempt) -> None:
+        if attempt.start >= START + 5 * WIDTH:
+            raise StackError("the job ended", "look")
+        settled.load(attempt)
+
+    for _ in range(2):
+        with pytest.raises(StackError):
+            _rebuild(database, settled, fail)
+        ledger.check()
+    done, loaded, told = _rebuild(database, settled)
+    assert (done.intervals, told[0], told[-1]) == (7, (4, 11), (11, 11))
+    assert min(one.start for one in loaded) == START + 5 * WIDTH
+    assert settled.query("SELECT command, detail ? 'ended' FROM control.operator_log"
+                         " WHERE command LIKE '%%rebuild%%' ORDER BY id") == [
+        ("./ws rebuild report transaction", False),
+        ("./ws rebuild report transaction", True),
+    ]  # fmt: skip
+    done, _, _ = _rebuild(database, settled)
+    assert done.intervals == 11
+
+
+def test_another_query_begins_anew(
+    database: Settings, settled: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "CHUNK_INTERVALS", 3)
+
+    def fail(attempt: Attempt) -> None:
+        if attempt.start > START:
+            raise StackError("the job ended", "look")
+        settled.load(attempt)
+
+    with pytest.raises(StackError):
+        _rebuild(database, settled, fail)
+    shutil.copytree(database.schemas_dir, tmp_path / "schemas")
+    query = tmp_path / "schemas" / "transaction" / "enrich.sql"
+    query.write_text(query.read_text() + "\n-- changed\n")
+    changed = database.model_copy(update={"schemas_dir": tmp_path / "schemas"})
+    done, loaded, _ = _rebuild(changed, settled)
+    assert done.intervals == 11
+    assert len({one.query_sha256 for one in loaded}) == 1
+    assert settled.query(
+        "SELECT DISTINCT query_sha256 FROM control.interval JOIN control.attempt USING (attempt)"
+    ) == [(loaded[0].query_sha256,)]
+
+
+def test_what_fails_a_check_stays_as_it_was(
+    database: Settings, settled: World, ledger: Ledger
+) -> None:
+    before = checksums(settled.connection, settled.contract)
+    with pytest.raises(AttemptError, match="does not pass its checks: rows:"):
+        _rebuild(database, settled, lambda attempt: settled.load(attempt, dropped=1))
+    assert checksums(settled.connection, settled.contract) == before
+
+
+def test_only_one_at_a_time(database: Settings, settled: World) -> None:
+    def again(_: Attempt) -> None:
+        with pytest.raises(LeaseHeldError, match="rebuild report transaction is under way"):
+            rebuild_report(database, settled.contract, _nothing, _nothing)
+        raise StackError("seen", "")
+
+    with pytest.raises(StackError, match="seen"):
+        _rebuild(database, settled, again)
+
+
+def test_it_waits_for_a_run_of_airflows(database: Settings, settled: World) -> None:
+    """That run's attempt is not overtaken while it is loaded."""
+    loading, go_on = threading.Event(), threading.Event()
+
+    def load() -> None:
+        with (
+            postgres.connect(database) as connection,
+            attempts.enriching(connection, "transaction"),
+        ):
+            loading.set()
+            assert go_on.wait(20)
+
+    run = threading.Thread(target=load)
+    run.start()
+    assert loading.wait(20)
+    told: list[Any] = []
+
+    def watch(*of: int) -> None:
+        told.append(of)
+        go_on.set()
+
+    done = rebuild_report(database, settled.contract, settled.load, watch)
+    run.join(20)
+    assert done.intervals == 11
+
+
+def test_a_run_that_overtakes_it_stands(database: Settings, settled: World) -> None:
+    def overtaken(attempt: Attempt) -> None:
+        settled.load(attempt)
+        settled.settle(attempt.intervals[1])
+
+    with pytest.raises(AttemptError, match="is newer and overlaps"):
+        _rebuild(database, settled, overtaken)
+
+
+def test_the_next_interval(settled: World) -> None:
+    with pytest.raises(IntervalError, match="no interval of transaction is complete"):
+        settling.next_interval(settled.connection, settled.contract, WIDTH_S)
+    settled.pass_time(START + 14.5 * WIDTH)
+    found = settling.next_interval(settled.connection, settled.contract, WIDTH_S)
+    assert found == Interval(START + 12 * WIDTH, START + 13 * WIDTH)
+
+
+def test_chunks_are_adjacent_and_not_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "CHUNK_EVENTS", 10)
+
+    def settled(start: int, events: int) -> Settled:
+        return Settled(Interval(START + start * WIDTH, START + (start + 1) * WIDTH), events, "run")
+
+    todo = [settled(0, 4), settled(1, 6), settled(2, 1), settled(4, 50), settled(5, 1)]
+    found = [[(one.start - START) // WIDTH for one in parts] for parts in chunks(todo)]
+    assert found == [[0, 1], [2], [4], [5]]
+    assert list(chunks([])) == []

@@ -1,0 +1,109 @@
+"""What the batch layer has settled, at a glance: how far, what was last, and whether it agrees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from watershed.contracts.model import Contract
+from watershed.settings import Settings
+from watershed.stores import aggregates, postgres
+
+ALERT_DAYS = 7
+"""Older alerts are no news."""
+
+
+@dataclass(frozen=True)
+class LastInterval:
+    """The newest interval of the ledger; ``skipped`` by an operator, it has no numbers."""
+
+    start: datetime
+    end: datetime
+    skipped: bool
+    rows: int
+    duplicates: int
+    conflicts: int
+
+
+@dataclass(frozen=True)
+class NewestAlert:
+    """The last alert about the contract, or about none; the first line of what it says."""
+
+    at: datetime
+    source: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One contract's report. ``settled_s`` is how long ago in arrival time it was settled;
+    ``unexplained`` counts groups of intervals in which batch and flow differ without a reason."""
+
+    settled_until: datetime | None
+    settled_s: float | None
+    last: LastInterval | None
+    unexplained: int
+    alert: NewestAlert | None
+
+
+def look(settings: Settings, contract: Contract) -> Reported | None:
+    """The contract's report now; None where it declares none. Raises psycopg2.Error."""
+    if contract.report is None:
+        return None
+    with postgres.connect(settings) as connection:
+        until, age_s = _row(
+            connection,
+            "SELECT settled_until, extract(epoch FROM clock_timestamp() - settled_until)::float"
+            " FROM control.stream WHERE type = %s",
+            contract.type,
+        ) or (None, None)
+        return Reported(
+            until,
+            None if age_s is None else round(age_s, 1),
+            _last(connection, contract),
+            _unexplained(connection, contract),
+            _alert(connection, contract),
+        )
+
+
+def _last(connection: Connection, contract: Contract) -> LastInterval | None:
+    row = _row(
+        connection,
+        "SELECT start_at, end_at, attempt IS NULL, rows, duplicates, conflicts"
+        " FROM control.interval WHERE type = %s ORDER BY start_at DESC LIMIT 1",
+        contract.type,
+    )
+    return LastInterval(*row) if row else None
+
+
+def _unexplained(connection: Connection, contract: Contract) -> int:
+    """An index has these rows alone."""
+    cursor = connection.cursor()
+    cursor.execute(
+        sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
+            aggregates.interval(contract).identifier, aggregates.unexplained(contract)
+        )
+    )
+    return int(cursor.fetchone()[0])  # type: ignore[index]
+
+
+def _alert(connection: Connection, contract: Contract) -> NewestAlert | None:
+    row = _row(
+        connection,
+        "SELECT at, source, split_part(message, E'\\n', 1) FROM control.alert"
+        " WHERE (type IS NULL OR type = %s)"
+        f" AND at > clock_timestamp() - make_interval(days => {ALERT_DAYS})"
+        " ORDER BY alert DESC LIMIT 1",
+        contract.type,
+    )
+    return NewestAlert(*row) if row else None
+
+
+def _row(connection: Connection, query: str, event_type: str) -> Any:
+    cursor = connection.cursor()
+    cursor.execute(query, [event_type])
+    return cursor.fetchone()

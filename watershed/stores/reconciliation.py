@@ -1,0 +1,78 @@
+"""Do the two layers agree? Batch, removed duplicates and flow of published intervals, compared."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from watershed.contracts.model import Contract
+from watershed.stores import aggregates, flow
+from watershed.stores.intervals import Interval
+
+
+class Unexplained(NamedTuple):
+    """What batch and removed duplicates have more than the flow, in one interval and group."""
+
+    interval_start: datetime
+    groups: tuple[Any, ...]
+    value: Decimal
+    events: int
+
+
+class Reconciled(NamedTuple):
+    """What was compared: rows of interval and group, duplicates that explain a difference."""
+
+    compared: int
+    duplicates: int
+    unexplained: list[Unexplained]
+
+
+def reconcile(connection: Connection, contract: Contract, within: Interval) -> Reconciled:
+    """Compare the published intervals that begin in a range, in this connection's transaction."""
+    compared, duplicates = _count(connection, contract, within)
+    return Reconciled(compared, duplicates, _unexplained(connection, contract, within))
+
+
+def _count(connection: Connection, contract: Contract, within: Interval) -> tuple[int, int]:
+    cursor = connection.cursor()
+    cursor.execute(
+        sql.SQL(
+            "SELECT count(*), coalesce(sum(duplicate_count), 0)::bigint FROM {}"
+            " WHERE interval_start >= %s AND interval_start < %s"
+        ).format(aggregates.interval(contract).identifier),
+        list(within),
+    )
+    compared, duplicates = cursor.fetchone() or (0, 0)
+    return compared, duplicates
+
+
+def _unexplained(connection: Connection, contract: Contract, within: Interval) -> list[Unexplained]:
+    measure = contract.measure[0]
+    groups = [sql.Identifier(column) for column in contract.flow.group_by]
+    value, events = _difference(measure, measure), _difference(flow.COUNT, "count")
+    cursor = connection.cursor()
+    cursor.execute(
+        sql.SQL(
+            "SELECT interval_start, {groups}, {value}, {events} FROM {table}"
+            " WHERE interval_start >= %s AND interval_start < %s"
+            " AND {unexplained} ORDER BY interval_start, {groups}"
+        ).format(
+            groups=sql.SQL(", ").join(groups),
+            value=value,
+            events=events,
+            unexplained=aggregates.unexplained(contract),
+            table=aggregates.interval(contract).identifier,
+        ),
+        list(within),
+    )
+    return [Unexplained(row[0], tuple(row[1:-2]), *row[-2:]) for row in cursor.fetchall()]
+
+
+def _difference(batch: str, what: str) -> sql.Composed:
+    return sql.SQL("({} + {} - {})").format(
+        *(sql.Identifier(name) for name in (batch, f"duplicate_{what}", f"flow_{what}"))
+    )
