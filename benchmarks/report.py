@@ -83,12 +83,12 @@ def show(report: Report) -> None:
     """Print the report for people."""
     found = machine()
     out.print(f"{report.date:%Y-%m-%d %H:%M} UTC; {found.pop('cores')} cores,", *found.values())
-    for table in (_rates(report), _goals(report), _programs(report)):
-        out.print(table)
+    for one in (_rates(report), goals_table(goals(report)), _programs(report)):
+        out.print(one)
 
 
 def _rates(report: Report) -> Table:
-    table = _table("way", "events", "events/s", "second half", "stream is")
+    table = listing("way", "events", "events/s", "second half", "stream is")
     for way, title in WAYS.items():
         run = report.runs[way]
         ratio = "" if way == "stream" else f"{report.ratio(way):.2f} x"
@@ -98,24 +98,26 @@ def _rates(report: Report) -> Table:
     return table
 
 
-def _goals(report: Report) -> Table:
-    table = _table("goal", "aimed at", "measured", "")
-    for goal in goals(report):
+def goals_table(found: list[Goal]) -> Table:
+    """Goals beside what was measured."""
+    made = listing("goal", "aimed at", "measured", "")
+    for goal in found:
         digits = 0 if goal.measured >= 1_000 else 2
         mark = "[green]✓[/]" if goal.met else "[red]✗[/]"
-        table.add_row(goal.what, goal.target, f"{goal.measured:,.{digits}f} {goal.unit}", mark)
-    return table
+        made.add_row(goal.what, goal.target, f"{goal.measured:,.{digits}f} {goal.unit}", mark)
+    return made
 
 
 def _programs(report: Report) -> Table:
-    table = _table("program, while the stream took the topic", "CPU µs/event", "largest memory")
+    table = listing("program, while the stream took the topic", "CPU µs/event", "largest memory")
     for name, seconds in sorted(report.cpu_s.items(), key=lambda item: -item[1]):
         memory = f"{report.memory_mb[name]:,} MB" if name in report.memory_mb else ""
         table.add_row(name, f"{seconds * 1e6 / report.events:.1f}", memory)
     return table
 
 
-def _table(first: str, *others: str) -> Table:
+def listing(first: str, *others: str) -> Table:
+    """An empty table without lines; all columns but the first are numbers."""
     table = Table(first, box=None)
     for name in others:
         table.add_column(name, justify="right")

@@ -26,12 +26,15 @@ def producer(settings: Settings, *options: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def fill(settings: Settings, events: int, processes: int) -> None:
-    """Write ``events`` as fast as they can be made. Raises WatershedError when a producer fails."""
+def fill(settings: Settings, events: int, processes: int, seed: int = 0) -> None:
+    """Write ``events`` as fast as they can be made; another ``seed`` gives other ones.
+
+    Raises WatershedError when a producer fails.
+    """
     shares = [events * (n + 1) // processes - events * n // processes for n in range(processes)]
     started = [
-        producer(settings, "--rate", "0", "--count", str(count), "--seed", str(seed))
-        for seed, count in enumerate(shares)
+        producer(settings, "--rate", "0", "--count", str(count), "--seed", str(each))
+        for each, count in enumerate(shares, seed)
         if count  # 0 would be without end
     ]
     for process in started:

@@ -17,15 +17,21 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def commands() -> None:
-    """Without this, one command alone would take its group's place."""
-
-
 @app.command(context_settings=PASS_ON | {"help_option_names": []})
 def ingest(context: typer.Context) -> None:
     """Kafka to Cassandra with everything on: ./ws bench ingest --help."""
+    _run("benchmarks.ingest", context.args)
+
+
+@app.command(context_settings=PASS_ON | {"help_option_names": []})
+def enrich(context: typer.Context) -> None:
+    """Cassandra to PostgreSQL's staging, enriched: ./ws bench enrich --help."""
+    _run("benchmarks.enrich", context.args)
+
+
+def _run(module: str, arguments: list[str]) -> None:
+    """Become the benchmark's program."""
     os.chdir(ROOT)
     os.environ["PYTHONPATH"] = str(ROOT)
-    command = [sys.executable, "-m", "benchmarks.ingest", *context.args]
+    command = [sys.executable, "-m", module, *arguments]
     os.execv(command[0], command)

@@ -1,0 +1,121 @@
+"""The report of one run of ``./ws bench enrich``: what was aimed at, and what came out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks.report import goals_table, listing
+from benchmarks.results import Goal, machine
+from watershed.cli.shared import out
+
+RATE = 30_000
+GROWTH = 1.1
+STAGES = {
+    "find": "find the keys in the time index",
+    "read": "read, hash, order by id, keep, count",
+    "enrich": "run enrich.sql, write rows",
+    "copy": "COPY into staging",
+    "check": "count and compare",
+}
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Attempts at one interval in one Spark: events and seconds by stage, in order."""
+
+    startup_s: float
+    rounds: list[dict[str, Any]]
+    naive_s: float | None
+
+    @property
+    def events(self) -> int:
+        return int(self.rounds[0]["events"])
+
+    def seconds(self, number: int) -> float:
+        """All stages of one round."""
+        return float(sum(self.rounds[number]["stages"].values()))
+
+    @property
+    def fastest(self) -> float:
+        """Seconds of the fastest round."""
+        return min(self.seconds(number) for number in range(len(self.rounds)))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one run found: an interval ``alone`` and ``among`` all that is stored, and ``all``."""
+
+    date: datetime
+    alone: Rounds
+    among: Rounds
+    all: Rounds
+
+    @property
+    def rate(self) -> float:
+        """Events per second of everything, the first time, as a job does it."""
+        return self.all.events / self.all.seconds(0)
+
+    @property
+    def growth(self) -> float:
+        """How many times longer the same interval takes among all that is stored."""
+        return self.among.fastest / self.alone.fastest
+
+    @property
+    def naive(self) -> float:
+        """How many times longer Spark's JDBC append takes than what is done in its place."""
+        stages = self.all.rounds[-1]["stages"]
+        return (self.all.naive_s or 0.0) / float(stages["enrich"] + stages["copy"])
+
+
+def goals(report: Report) -> list[Goal]:
+    """The numbers that the design aims at, beside those of this run."""
+    stored = report.all.events / report.alone.events
+    return [
+        Goal("enriched and loaded", report.rate, "events/s", at_least=RATE),
+        Goal(f"interval among {stored:.0f} x as much / alone", report.growth, "x", at_most=GROWTH),
+        Goal("naive JDBC append / enrich and COPY", report.naive, "x", at_least=1),
+    ]
+
+
+def as_dict(report: Report) -> dict[str, Any]:
+    """The report for scripts."""
+    return {
+        "date": report.date.isoformat(timespec="seconds"),
+        "machine": machine(),
+        "goals": [asdict(goal) | {"met": goal.met} for goal in goals(report)],
+        **{name: asdict(getattr(report, name)) for name in ("alone", "among", "all")},
+    }
+
+
+def show(report: Report) -> None:
+    """Print the report for people."""
+    found = machine()
+    out.print(f"{report.date:%Y-%m-%d %H:%M} UTC; {found.pop('cores')} cores,", *found.values())
+    for one in (_stages(report.all), _rounds(report), goals_table(goals(report))):
+        out.print(one)
+
+
+def _stages(found: Rounds) -> Table:
+    made = listing(f"{found.events:,} events", "s, first time", "µs/event", "s, again")
+    first, again = found.rounds[0]["stages"], found.rounds[-1]["stages"]
+    for stage, title in STAGES.items():
+        each = first[stage] * 1e6 / found.events
+        made.add_row(title, f"{first[stage]:.2f}", f"{each:.1f}", f"{again[stage]:.2f}")
+    total = found.seconds(0)
+    made.add_row(
+        "together", f"{total:.2f}", f"{total * 1e6 / found.events:.1f}", f"{found.seconds(-1):.2f}"
+    )
+    made.add_row("  before that, Spark's start", f"{found.startup_s:.2f}", "", "")
+    return made
+
+
+def _rounds(report: Report) -> Table:
+    made = listing("the same interval", "events", "s, fastest", "s, each round")
+    for title, found in (("alone", report.alone), ("among all", report.among)):
+        each = " ".join(f"{found.seconds(n):.2f}" for n in range(len(found.rounds)))
+        made.add_row(title, f"{found.events:,}", f"{found.fastest:.2f}", each)
+    return made
