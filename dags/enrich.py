@@ -1,0 +1,133 @@
+"""### {type}: intervals of arrival time become settled facts
+
+Each run settles every interval of `{type}` that the raw store has whole and nobody has settled
+yet; after an outage the next run catches up. One task follows the other; the numbers of each are
+in its tab *XCom*:
+
+1. `gate` waits, without a worker, until the stream's watermark has passed the interval, and until
+   there is a snapshot of the reference data.
+2. `begin` takes the newest snapshot and begins an attempt, which names all its inputs. *Attempt,
+   range, intervals, snapshot.*
+3. `load` is Spark: it reads the raw events by key, runs `schemas/{type}/enrich.sql` and fills the
+   table `staging.{type}_ATTEMPT`. *Seconds.*
+4. `check` looks at what was staged. *Events, repeated ones, references without a row, each check.*
+5. `publish` is one PostgreSQL transaction per interval: facts, sums, ledger. *Rows, duplicates,
+   conflicts.*
+6. `reconcile` compares with the speed layer: batch + removed duplicates - flow must be 0.
+   *Compared, duplicates, unexplained.*
+
+When `reconcile` succeeds, the asset `report.{type}` is updated.
+
+**By hand.** *Trigger* with a *partition key*, an interval's start such as `2026-01-31T12:00`, or
+with a *start* and an *end* in the form: those intervals are settled again, with the newest
+reference data and today's query. With neither, everything unsettled is settled. A *backfill* does
+each interval of a range in a run of its own; the form's range does them all in one Spark run.
+
+**Repeating is safe.** Clear `begin` for a new attempt, `load` to load the same one again, `publish`
+to publish it again. Of two attempts that overlap PostgreSQL lets only the newer one publish, and
+settling again with the same inputs changes nothing.
+
+**When a task fails**
+
+* `gate` timed out: the stream stands still or is far behind. `./ws status`; later runs catch up.
+* `begin`: the range cannot be settled as asked; the message says which one can.
+* `load`: the end of its log has the cause. It is tried again by itself; no two load at once.
+* `check`: nothing was published. The message names the checks and what they found.
+* `publish`: a newer attempt took over (nothing to do), or an earlier interval is not settled yet.
+* `reconcile`: what is published differs from the speed layer, and `control.alert` has by how much.
+  `./ws audit` says which of the two is wrong.
+
+A range that can never be settled is passed with `./ws skip-interval {type} START`.
+"""
+
+from typing import Any
+
+from airflow.sdk import (
+    DAG,
+    Asset,
+    CronPartitionTimetable,
+    Param,
+    get_current_context,
+    task,
+)
+
+from watershed.orchestration import enrichment
+from watershed.orchestration.gate import Gate
+from watershed.orchestration.project import default_args, reported
+from watershed.orchestration.ranges import KEY_FORMAT, cron
+from watershed.orchestration.spark import SparkJob
+
+TIME = {"type": ["null", "string"], "format": "date-time"}
+
+
+def enrich(event_type: str, interval_s: int, gate_timeout_s: int) -> DAG:
+    """The DAG that settles one contract's intervals."""
+    with DAG(
+        f"enrich_{event_type}",
+        description=f"Settles the intervals of {event_type}: enriched, checked, published",
+        doc_md=__doc__.replace("{type}", event_type),
+        schedule=CronPartitionTimetable(
+            cron(interval_s), run_offset=-1, key_format=KEY_FORMAT, timezone="UTC"
+        ),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        default_args=default_args(event_type),
+        params={
+            "start": Param(
+                None,
+                title="Start of a range",
+                description="Arrival time in UTC; empty: the partition key's interval, else"
+                " everything unsettled. Alone, the interval that it lies in.",
+                **TIME,
+            ),
+            "end": Param(
+                None,
+                title="End of the range",
+                description="Widened to the end of an interval.",
+                **TIME,
+            ),
+        },
+        tags=["enrich", event_type],
+    ) as dag:
+        gate = Gate(
+            task_id="gate",
+            event_type=event_type,
+            interval_s=interval_s,
+            timeout_s=gate_timeout_s,
+            retries=0,
+        )
+
+        @task
+        def begin() -> dict[str, Any]:
+            return enrichment.begin(event_type, get_current_context())
+
+        load = SparkJob(
+            task_id="load",
+            job="enrich_intervals.py",
+            arguments=["--attempt", "{{ ti.xcom_pull(task_ids='begin')['attempt'] }}"],
+        )
+
+        @task
+        def check(attempt: int) -> dict[str, Any]:
+            return enrichment.check(attempt)
+
+        @task
+        def publish(attempt: int) -> dict[str, Any]:
+            return enrichment.publish(attempt)
+
+        report = Asset(f"report.{event_type}")
+
+        @task(outlets=[report])
+        def reconcile(attempt: int) -> dict[str, Any]:
+            return enrichment.reconcile(attempt, get_current_context()["outlet_events"][report])
+
+        begun = begin()
+        number = begun["attempt"]
+        gate >> begun >> load >> check(number) >> publish(number) >> reconcile(number)
+    return dag
+
+
+settings, contracts = reported()
+for contract in contracts:
+    enrich(contract.type, settings.batch_interval_s, settings.gate_timeout_s)

@@ -1,0 +1,94 @@
+"""What the DAGs say: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from watershed.orchestration.messages import (
+    Query,
+    audit_faults,
+    drift,
+    failed_checks,
+    incomplete,
+    standing_still,
+)
+from watershed.stores.reconciliation import Unexplained
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("watermark", "until", "has_snapshot", "message"),
+    [
+        (None, NOON, True, "nothing of tweet is known to be complete"),
+        (
+            NOON - SECOND,
+            NOON,
+            True,
+            "up to 2026-01-31 11:59:59 UTC, the run needs 2026-01-31 12:00",
+        ),
+        (NOON, NOON, False, "no snapshot of the reference data"),
+    ],
+)
+def test_the_gate_says_what_is_missing_and_the_remedy(
+    watermark: datetime | None, until: datetime, has_snapshot: bool, message: str
+) -> None:
+    found = incomplete("tweet", watermark, until, has_snapshot)
+    assert found is not None
+    assert message in found
+    assert "\n  -> " in found
+
+
+def test_the_gate_opens_when_everything_is_there() -> None:
+    assert incomplete("tweet", NOON, NOON, True) is None
+    assert incomplete("tweet", NOON, None, True) is None
+
+
+def test_a_stream_that_beats_and_refuses_nothing_is_well() -> None:
+    assert standing_still([Query("tweet", NOON, None)], NOON + MINUTE, MINUTE) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (Query("tweet", None, None), "has never said that it lives"),
+        (Query("tweet", NOON - SECOND, "expired"), "is silent since 2026-01-31 11:59:59 UTC"),
+        (
+            Query("tweet", NOON, "a hole\n  -> ./ws repair holes"),
+            "does not go on: a hole\n  -> ./ws",
+        ),
+    ],
+)
+def test_a_stream_that_stands_still_is_named_with_the_remedy(query: Query, message: str) -> None:
+    [found] = standing_still([query], NOON + MINUTE, MINUTE)
+    assert found.startswith("tweet: ")
+    assert message in found
+
+
+def test_checks_that_failed_are_listed() -> None:
+    found = failed_checks("tweet_17", {"nulls": "3, must be 0", "rows": "9, must be 10"})
+    assert "2 quality checks" in found
+    assert "\n    nulls: 3, must be 0" in found
+    assert "staging.tweet_17" in found
+
+
+def test_an_audit_that_does_not_hold_names_its_faults() -> None:
+    faults = [f"fault {number}" for number in range(9)]
+    checks = [
+        {"contract": "tweet", "check": "offsets", "ok": True, "faults": []},
+        {"contract": "tweet", "check": "flow", "ok": False, "faults": faults},
+    ]
+    [found] = audit_faults(json.dumps({"checks": checks}))
+    assert found == "tweet flow: fault 0; fault 1; fault 2; fault 3; fault 4"
+
+
+def test_drift_names_interval_group_and_size() -> None:
+    found = drift("tweet", [Unexplained(NOON, ("Kazan", "RUB"), Decimal("-1.50"), -1)])
+    assert "\n    2026-01-31 12:00:00 Kazan RUB: -1.50 in -1 events" in found
+    assert "./ws audit" in found

@@ -1,0 +1,38 @@
+"""What the DAG ``retention`` does: everything that is old enough goes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from watershed.orchestration.project import contracts, store
+from watershed.stores import alerts, reference, report, staged
+
+PUBLISHED = timedelta(hours=6)
+"""So long a published attempt's staging table may be looked at."""
+
+BEGUN = timedelta(days=2)
+"""So long one that was not published may: somebody may want to know why."""
+
+ALERTS = timedelta(days=90)
+
+
+def forget() -> dict[str, Any]:
+    """Prune reports, staging tables, alerts and snapshots; how much of each went."""
+    now = datetime.now(UTC)
+    with store() as (settings, connection):
+        pruned = {
+            one.type: report.prune(connection, one, now - timedelta(days=one.retention.ttl_days))
+            for one in contracts(settings).values()
+            if one.report
+        }
+        tables = staged.forget(connection, now - PUBLISHED, now - BEGUN)
+        with connection:
+            raised = alerts.prune(connection, now - ALERTS)
+        snapshots = reference.prune(connection)
+    return {
+        "pruned_until": {name: until.isoformat() for name, until in pruned.items() if until},
+        "staging_tables": tables,
+        "alerts": raised,
+        "snapshots": snapshots,
+    }

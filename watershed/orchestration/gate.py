@@ -1,0 +1,107 @@
+"""The gate: an enrichment waits, without a worker, until what it reads is complete."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+from psycopg2 import OperationalError
+from psycopg2.extensions import connection as Connection
+
+from watershed.errors import StoreError
+from watershed.orchestration import messages, ranges
+from watershed.orchestration.project import store
+from watershed.settings import load_settings
+from watershed.stores import control, postgres, reference
+
+POLL_S = 2.0
+
+
+class Gate(BaseOperator):
+    """Succeeds once the contract's raw store is complete up to the end of the run's range, and
+    there is a snapshot of the reference data; fails with what is missing after ``timeout_s``."""
+
+    def __init__(self, *, event_type: str, interval_s: int, timeout_s: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.event_type = event_type
+        self.interval_s = interval_s
+        self.timeout_s = timeout_s
+
+    def execute(self, context: Context) -> None:
+        with store() as (_, connection):
+            wanted = ranges.asked(context["params"], context.get("partition_key"), self.interval_s)
+            until = wanted.range.end if wanted.range else None
+            why = missing(connection, self.event_type, until)
+        if why is None:
+            return
+        self.log.info("waits up to %s s: %s", self.timeout_s, why)
+        deadline = datetime.now(UTC) + timedelta(seconds=self.timeout_s)
+        self.defer(
+            trigger=Complete(
+                event_type=self.event_type,
+                until=until.isoformat() if until else None,
+                deadline=deadline.isoformat(),
+            ),
+            method_name="give_up",
+        )
+
+    def give_up(self, context: Context, event: str) -> None:  # noqa: ARG002  # Airflow passes it
+        """Called when the trigger had waited long enough: ``event`` says for what."""
+        raise AirflowFailException(f"waited {self.timeout_s} s: {event}")
+
+
+class Complete(BaseTrigger):
+    """Ends its task in success when nothing is missing; times are RFC 3339, ``until`` may be None.
+
+    PostgreSQL is asked in a thread: the triggerer's event loop is shared.
+    """
+
+    def __init__(self, event_type: str, until: str | None, deadline: str) -> None:
+        super().__init__()
+        self.event_type = event_type
+        self.until = until
+        self.deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class and arguments, from which another triggerer makes it again."""
+        arguments = {key: getattr(self, key) for key in ("event_type", "until", "deadline")}
+        return f"{type(self).__module__}.{type(self).__name__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        until = datetime.fromisoformat(self.until) if self.until else None
+        deadline = datetime.fromisoformat(self.deadline)
+        while why := await asyncio.to_thread(look, self.event_type, until):
+            if datetime.now(UTC) > deadline:
+                yield TriggerEvent(why)
+                return
+            await asyncio.sleep(POLL_S)  # the watermark is a row: nobody tells when it moves
+        yield TaskSuccessEvent()
+
+
+def look(event_type: str, until: datetime | None) -> str | None:
+    """What is still missing, also when PostgreSQL is away; None when nothing is."""
+    try:
+        with postgres.connect(load_settings()) as connection:
+            return missing(connection, event_type, until)
+    except OperationalError as error:
+        return f"PostgreSQL does not answer: {error}"
+
+
+def missing(connection: Connection, event_type: str, until: datetime | None) -> str | None:
+    """What an enrichment up to ``until`` lacks, in this connection's transaction."""
+    generation = control.generation(connection, event_type) or ""
+    watermark = control.watermark(control.progress(connection, event_type, generation))
+    return messages.incomplete(event_type, watermark, until, _has_snapshot(connection))
+
+
+def _has_snapshot(connection: Connection) -> bool:
+    try:
+        reference.newest(connection)
+    except StoreError:
+        return False
+    return True

@@ -1,0 +1,100 @@
+"""What the DAGs say when something is not as it must be: cause and remedy. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from watershed.stores.reconciliation import Unexplained
+
+FAULTS_MAX = 5
+CLOCK = "%Y-%m-%d %H:%M:%S"
+
+
+class Query(NamedTuple):
+    """What a contract's streaming query last said of itself."""
+
+    type: str
+    heartbeat_at: datetime | None
+    refusal: str | None
+
+
+def incomplete(
+    event_type: str, watermark: datetime | None, until: datetime | None, has_snapshot: bool
+) -> str | None:
+    """What an enrichment up to ``until`` still waits for; None when it may begin."""
+    if watermark is None:
+        return (
+            f"nothing of {event_type} is known to be complete: the stream has committed nothing\n"
+            "  -> ./ws status shows whether it runs, and what it refuses"
+        )
+    if until is not None and watermark < until:
+        return (
+            f"the raw store of {event_type} is complete up to {watermark:{CLOCK}} UTC, the run"
+            f" needs {until:{CLOCK}}\n"
+            "  -> ./ws status shows where the stream is; clear this task when it has caught up"
+        )
+    if not has_snapshot:
+        return (
+            "there is no snapshot of the reference data yet\n"
+            "  -> the DAG refresh_reference makes one: its last run says what it lacks"
+        )
+    return None
+
+
+def standing_still(queries: Iterable[Query], now: datetime, most: timedelta) -> list[str]:
+    """A line for each contract whose stream refuses to go on, or was silent for ``most``."""
+    return [text for one in queries if (text := _fault(one, now, most))]
+
+
+def _fault(query: Query, now: datetime, most: timedelta) -> str | None:
+    if query.heartbeat_at is None:
+        return (
+            f"{query.type}: its stream has never said that it lives\n"
+            "  -> ./ws logs stream says why; ./ws up starts it"
+        )
+    if now - query.heartbeat_at > most:
+        return (
+            f"{query.type}: its stream is silent since {query.heartbeat_at:{CLOCK}} UTC\n"
+            "  -> ./ws status shows whether it runs, ./ws logs stream why it ended"
+        )
+    if query.refusal:
+        return f"{query.type}: its stream does not go on: {query.refusal}"
+    return None
+
+
+def failed_checks(table: str, checks: Mapping[str, str]) -> str:
+    """What quality checks found, by name; the staged rows stay where they can be looked at."""
+    lines = "".join(f"\n    {name}: {found}" for name, found in checks.items())
+    return (
+        f"nothing is published: {len(checks)} quality checks do not hold:{lines}\n"
+        f"  -> look at staging.{table}; repair the reference data or the query, then clear the task"
+        " begin"
+    )
+
+
+def audit_faults(output: str) -> list[str]:
+    """A line for each check of ``./ws audit --json`` that does not hold, with its first faults."""
+    checks = json.loads(output)["checks"]
+    return [
+        f"{one['contract']} {one['check']}: {'; '.join(one['faults'][:FAULTS_MAX])}"
+        for one in checks
+        if not one["ok"]
+    ]
+
+
+def drift(event_type: str, found: Sequence[Unexplained]) -> str:
+    """What batch and flow differ by, where removed duplicates do not explain it."""
+    shown = "".join(
+        f"\n    {one.interval_start:{CLOCK}} {' '.join(map(str, one.groups))}: {one.value:+} in"
+        f" {one.events:+} events"
+        for one in found[:FAULTS_MAX]
+    )
+    return (
+        f"{event_type}: batch and flow differ in {len(found)} sums, and removed duplicates do not"
+        f" explain it:{shown}\n"
+        f"  -> ./ws audit says which layer is wrong; ./ws rebuild flow {event_type} makes the flow"
+        " again from the raw store, clearing the task begin makes the intervals again"
+    )
