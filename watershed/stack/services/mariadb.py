@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from pwd import struct_passwd
@@ -54,7 +55,11 @@ def _install(folder: Path, user: struct_passwd | None) -> None:
         command = [program("scripts/mariadb-install-db"), "--no-defaults", f"--basedir={fetch()}",
                    f"--datadir={part / 'tables'}", f"--tmpdir={part}", "--skip-test-db",
                    "--auth-root-authentication-method=normal"]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, cwd=part, **as_user(user))
+        # A script that needs the usual programs, whatever PATH this process was given.
+        done = subprocess.run(
+            command, env={"PATH": os.defpath}, capture_output=True, text=True, cwd=part,
+            **as_user(user),
+        )  # fmt: skip
         if done.returncode:
             raise StackError(
                 f"MariaDB could not make its data folder: {(done.stdout + done.stderr)[-600:]}",
