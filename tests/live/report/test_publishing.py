@@ -88,8 +88,10 @@ def test_running_everything_again_changes_nothing(
     assert checksums(world.connection, world.contract) == before
     assert world.query("SELECT start_at, checksum FROM control.interval ORDER BY 1") == facts
     ledger.check()
-    world.query("UPDATE report.transaction SET amount_eur = amount_eur + 0.01"
-                " WHERE kafka_offset = 7")  # fmt: skip
+    world.query(
+        "UPDATE report.transaction SET amount_eur = amount_eur + 0.01"
+        " WHERE kafka_offset = (SELECT min(kafka_offset) FROM report.transaction)"
+    )
     assert checksums(world.connection, world.contract) != before
 
 
