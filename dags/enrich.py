@@ -1,8 +1,8 @@
 """### {type}: intervals of arrival time become settled facts
 
 Each run settles every interval of `{type}` that the raw store has whole and nobody has settled
-yet; after an outage the next run catches up. One task follows the other; the numbers of each are
-in its tab *XCom*:
+yet, up to `WATERSHED_BATCH_MAX_EVENTS` events: after an outage the next few runs catch up. One task
+follows the other; the numbers of each are in its tab *XCom*:
 
 1. `gate` waits, without a worker, until the stream's watermark has passed the interval, and until
    there is a snapshot of the reference data.
@@ -21,7 +21,8 @@ When `reconcile` succeeds, the asset `report.{type}` is updated.
 **By hand.** *Trigger* with a *partition key*, an interval's start such as `2026-01-31T12:00`, or
 with a *start* and an *end* in the form: those intervals are settled again, with the newest
 reference data and today's query. With neither, everything unsettled is settled. A *backfill* does
-each interval of a range in a run of its own; the form's range does them all in one Spark run.
+each interval of a range in a run of its own; the form's range does them all in one Spark run, and
+is refused where that would be too large.
 
 **Repeating is safe.** Clear `begin` for a new attempt, `load` to load the same one again, `publish`
 to publish it again. Of two attempts that overlap PostgreSQL lets only the newer one publish, and

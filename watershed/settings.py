@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     batch_interval_s: Positive = Field(
         3600, description="arrival time that one interval covers; a divisor of a day, in minutes"
     )
+    batch_max_events: Positive = Field(
+        20_000_000, description="most events of one run, unless a single interval has more"
+    )
     gate_timeout_s: Positive = Field(
         900, description="how long an enrichment waits for the watermark"
     )

@@ -19,7 +19,15 @@ from watershed.orchestration import messages, ranges
 from watershed.orchestration.project import contract_of, store
 from watershed.orchestration.ranges import Choice
 from watershed.settings import Settings
-from watershed.stores import attempts, checks, intervals, publishing, reconciliation, reference
+from watershed.stores import (
+    attempts,
+    checks,
+    intervals,
+    portions,
+    publishing,
+    reconciliation,
+    reference,
+)
 from watershed.stores.intervals import Interval
 
 Numbers = dict[str, Any]
@@ -73,9 +81,14 @@ def _parts(
             span = wanted.range
         case Choice.UNSETTLED:
             span = intervals.unsettled(connection, contract, width)
+            if span:
+                most = settings.batch_max_events
+                span = portions.portion(connection, contract, span, width, most)
     if span is None:
         raise AirflowSkipException("everything up to the watermark is settled")
-    return intervals.plan(connection, contract, span, width)
+    parts = intervals.plan(connection, contract, span, width)
+    portions.refuse_large(connection, contract, parts, settings.batch_max_events)
+    return parts
 
 
 def _is_scheduled(context: Context) -> bool:

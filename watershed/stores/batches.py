@@ -98,6 +98,22 @@ def arrived(
     ]
 
 
+def full_at(
+    connection: Connection, event_type: str, start: datetime, end: datetime, most: int
+) -> datetime | None:
+    """An arrival time before which ``most`` events at most have arrived since ``start``; None when
+    no more have by ``end``. Batches are counted whole; in this connection's transaction."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT min(arrival_min) FROM (SELECT arrival_min, sum(stored) OVER (ORDER BY arrival_max)"
+        "  AS events FROM control.stream_batch"
+        "  WHERE type = %s AND arrival_max >= %s AND arrival_min < %s) AS batch WHERE events > %s",
+        [event_type, start, end, most],
+    )
+    [found] = cursor.fetchone() or [None]
+    return found
+
+
 def holding(
     connection: Connection, event_type: str, generation: str, partition: int, offset: int
 ) -> Batch | None:
