@@ -23,7 +23,7 @@ from watershed.stack.state import StackState, read_state
 
 PORT_OFFSET = int(os.environ.get("WATERSHED_TEST_PORT_OFFSET", "21000"))
 """Another one lets a second checkout's tests run beside these."""
-DISK_GB = 6  # as many as `./ws up` asks for, and one; only what is used takes memory
+DISK_GB = 8  # as many as `./ws up` asks for, and one; only what is used takes memory
 
 
 class NotYetError(AssertionError):

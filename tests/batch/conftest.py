@@ -1,0 +1,96 @@
+"""The stack that all tests share, started again with the batch layer and intervals of a minute."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import uuid4
+
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from tests.batch.airflow import Airflow
+from tests.batch.settled import arrival_times
+from tests.oracle import Oracle
+from tests.progress import is_caught_up
+from tests.records import event, send
+from tests.stack import Stack, wait_until
+from watershed.contracts.model import Contract
+from watershed.stack.home import ROOT
+from watershed.stores import postgres
+
+INTERVAL_S = 60
+ENRICH = "enrich_transaction"
+SETTLED_WITHIN_S = 480
+"""After the start, with all that other tests left; ten minutes are promised."""
+
+
+class Settled(NamedTuple):
+    """What is settled once the first events are: since when the stack runs, and the id that two
+    events with different content have."""
+
+    started: datetime
+    conflict: str
+
+
+@pytest.fixture(scope="session")
+def batch_stack(stack: Stack) -> Stack:
+    """The shared stack on the same home, with what it stored so far."""
+    stack.ws("down")
+    stack.up(batch=True, environment={"WATERSHED_BATCH_INTERVAL_S": str(INTERVAL_S)})
+    return stack
+
+
+@pytest.fixture(scope="session")
+def airflow(batch_stack: Stack) -> Airflow:
+    return Airflow(batch_stack)
+
+
+@pytest.fixture
+def connection(batch_stack: Stack) -> Iterator[Connection]:
+    """A connection that commits each statement."""
+    with postgres.connect(batch_stack.settings) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def settled(batch_stack: Stack, oracle: Oracle, transaction: Contract) -> Settled:
+    """Events of two intervals at least, some repeated, some broken; settled with no help."""
+    started = datetime.now(UTC)
+    conflict = str(uuid4())
+    same = {"transaction_id": conflict, "event_time": started.isoformat(timespec="milliseconds")}
+    send(batch_stack, oracle, conflict.encode(), event(**same, amount=1.25), "valid")
+    produce(batch_stack, oracle, seconds=INTERVAL_S + 5)
+    for amount in (1.25, 7.50):
+        later = event(**same, amount=amount)
+        send(batch_stack, oracle, conflict.encode(), later, "duplicate")
+    wait_settled(batch_stack, transaction, SETTLED_WITHIN_S)
+    return Settled(started, conflict)
+
+
+def produce(stack: Stack, oracle: Oracle, seconds: int, rate: int = 200) -> None:
+    """Send transactions for so long, a share of them repeated or broken."""
+    options = ["--rate", rate, "--count", rate * seconds, "--duplicates", 0.05, "--invalid", 0.02]
+    where = ["--broker", stack.settings.kafka_brokers, "--ack-log", oracle.log]
+    command = [sys.executable, "-m", "producers.transactions", *map(str, [*where, *options])]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=seconds + 60)
+
+
+def wait_settled(stack: Stack, contract: Contract, timeout_s: float) -> None:
+    """Wait until everything that Kafka has is stored, and all that is stored is settled."""
+    wait_until(lambda: is_caught_up(stack), "the stream has caught up")
+    last = max(arrival_times(stack, contract).values())
+    wait_until(lambda: settled_until(stack) > last, f"what arrived by {last} is settled", timeout_s)
+
+
+def settled_until(stack: Stack) -> datetime:
+    """Up to which arrival time everything is settled; the first day of all before it is."""
+    with postgres.connect(stack.settings) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT settled_until FROM control.stream WHERE type = 'transaction'")
+        [found] = cursor.fetchone() or [None]
+    return found or datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,128 @@
+"""Whatever is killed in the middle of an enrichment: no Spark stays, nothing is half published,
+and what was to be settled is."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import psutil
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from tests.batch.airflow import Airflow
+from tests.batch.conftest import ENRICH, INTERVAL_S, produce, settled_until, wait_settled
+from tests.batch.processes import drivers, held, kill_task, spark, wait_blocked, wait_no_spark
+from tests.batch.settled import expected, inconsistencies, reported
+from tests.oracle import Oracle
+from tests.stack import Stack, wait_until
+from watershed.contracts.model import Contract
+from watershed.stores.checksums import checksums
+from watershed.stores.intervals import floor
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("settled")]
+
+BEGUN, FLOW = "control.attempt", "speed.transaction_flow"
+LEDGER, BATCH = "control.interval", "report.transaction_interval"
+
+
+def test_killed_in_every_step_of_a_first_settlement(
+    batch_stack: Stack,
+    airflow: Airflow,
+    connection: Connection,
+    oracle: Oracle,
+    transaction: Contract,
+) -> None:
+    """Locks keep each step from ending, so that its process can be killed in the middle."""
+    produce(batch_stack, oracle, seconds=5)
+    key = floor(datetime.now(UTC), INTERVAL_S)
+    run = airflow.trigger(ENRICH, key=key.strftime("%Y-%m-%dT%H:%M"))
+    run.wait_task("gate", "deferred", "success")
+    batch_stack.kill("airflow-triggerer")
+
+    def killed(task: str, table: str) -> None:
+        """Kill a task that waits for a table, and look at what it has left."""
+        wait_blocked(batch_stack, table)
+        kill_task(run, task)
+        run.wait_task(task, "up_for_retry", "queued", "scheduled", "running", tries=1)
+        wait_no_spark(batch_stack)
+
+    with held(batch_stack, BEGUN, "SHARE ROW EXCLUSIVE"):
+        run.wait_task("begin", "running", timeout_s=180)
+        before = settled_until(batch_stack)
+        killed("begin", BEGUN)
+
+    wait_until(lambda: bool(drivers(batch_stack)), "Spark runs", 120)
+    kill_task(run, "load")
+    wait_no_spark(batch_stack)
+    run.wait_task("load", "running", tries=2)
+    wait_until(lambda: bool(drivers(batch_stack)), "Spark runs again", 120)
+    drivers(batch_stack)[0].send_signal(signal.SIGKILL)
+    wait_no_spark(batch_stack)
+    run.wait_task("load", "running", tries=3)
+
+    wait_until(lambda: bool(drivers(batch_stack)), "Spark runs a third time", 120)
+    with held(batch_stack, FLOW, "ACCESS EXCLUSIVE"):
+        killed("check", FLOW)
+        ledger = ExitStack()
+        ledger.enter_context(held(batch_stack, LEDGER, "SHARE ROW EXCLUSIVE"))
+    with ledger:
+        killed("publish", LEDGER)
+        assert settled_until(batch_stack) == before
+        assert list(inconsistencies(connection)) == []
+    run.wait_task("publish", "success")
+    with held(batch_stack, BATCH, "ACCESS EXCLUSIVE"):
+        killed("reconcile", BATCH)
+
+    assert run.wait() == "success"
+    assert settled_until(batch_stack) > key
+    wait_settled(batch_stack, transaction, 180)
+    should = expected(batch_stack, oracle, transaction, settled_until(batch_stack))
+    assert reported(connection) == should.facts
+    assert list(inconsistencies(connection)) == []
+
+
+@pytest.mark.parametrize("with_all_it_started", [False, True])
+def test_a_killed_scheduler_leaves_no_spark_and_its_run_ends_well(
+    with_all_it_started: bool,
+    batch_stack: Stack,
+    airflow: Airflow,
+    connection: Connection,
+    transaction: Contract,
+) -> None:
+    before = checksums(connection, transaction)
+    run = airflow.trigger(ENRICH, start=first_start(connection).isoformat())
+    wait_until(lambda: bool(drivers(batch_stack)), "Spark runs", 180)
+    restarts = batch_stack.restarts("airflow-scheduler")
+    if with_all_it_started:
+        batch_stack.send("airflow-scheduler", signal.SIGKILL)
+    else:
+        psutil.Process(batch_stack.process("airflow-scheduler").pid).kill()
+    batch_stack.wait_restarted("airflow-scheduler", restarts)
+    assert len(drivers(batch_stack)) <= 1
+    assert run.wait(timeout_s=400) == "success"
+    wait_no_spark(batch_stack)
+    assert checksums(connection, transaction) == before
+    assert list(inconsistencies(connection)) == []
+
+
+def test_a_task_that_is_marked_as_failed_takes_its_spark_along(
+    batch_stack: Stack, airflow: Airflow, connection: Connection
+) -> None:
+    run = airflow.trigger(ENRICH, start=first_start(connection).isoformat())
+    wait_until(lambda: bool(drivers(batch_stack)), "Spark runs", 180)
+    family = spark(batch_stack)
+    run.fail("load")
+    wait_no_spark(batch_stack)
+    assert run.wait() == "failed"
+    assert len(family) >= 2
+    assert list(inconsistencies(connection)) == []
+
+
+def first_start(connection: Connection) -> datetime:
+    """Where the first settled interval that has facts begins."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT min(start_at) FROM control.interval WHERE rows > 0")
+    found: datetime = cursor.fetchone()[0]  # type: ignore[index]
+    return found

@@ -1,0 +1,66 @@
+"""MariaDB and Airflow as the stack runs them: addresses, sign-in, secrets, restarts."""
+
+from __future__ import annotations
+
+import pymysql
+import pytest
+
+from tests.batch.airflow import Airflow
+from tests.observed import LOOPBACK, listening, visible
+from tests.stack import Stack
+from watershed.errors import StoreError
+from watershed.stack.home import SECRETS
+from watershed.stack.services import BATCH
+from watershed.stack.services.airflow import API, DAG_PROCESSOR, SCHEDULER, TRIGGERER
+from watershed.stores import mysql
+
+
+def test_status_tells_of_the_batch_layer(batch_stack: Stack) -> None:
+    status = batch_stack.status()
+    assert status["healthy"], status
+    memory = {service["name"]: service["memory_mb"] for service in status["services"]}
+    assert set(BATCH) < set(memory)
+    assert all(memory[name] > 0 for name in BATCH)
+
+
+def test_listens_on_loopback_alone(batch_stack: Stack) -> None:
+    assert listening(batch_stack) <= LOOPBACK
+
+
+def test_no_secret_in_arguments_environments_or_logs(batch_stack: Stack) -> None:
+    texts = visible(batch_stack)
+    for program in ("mariadbd", "airflow scheduler", "airflow triggerer"):
+        assert any(program in text for text in texts.values())
+    secrets = [batch_stack.home.secret(name) for name in SECRETS]
+    assert not [where for where, text in texts.items() if any(s in text for s in secrets)]
+
+
+def test_the_shell_is_signed_in_as_a_reader(batch_stack: Stack) -> None:
+    assert "RUB" in batch_stack.ws("mysql", "-e", "SELECT currency FROM currency").stdout
+    refused = batch_stack.ws("mysql", "-e", "DELETE FROM currency", check=False)
+    assert "denied" in refused.stderr
+
+
+@pytest.mark.parametrize("user", ["root", "watershed", "", "nobody"])
+def test_mariadb_lets_nobody_in_without_a_password(batch_stack: Stack, user: str) -> None:
+    with pytest.raises(pymysql.OperationalError, match="denied"):
+        pymysql.connect(host="127.0.0.1", port=batch_stack.home.ports.mysql, user=user)
+    with (
+        pytest.raises(StoreError, match="denied"),
+        mysql.connect(batch_stack.settings, user=user or "x", password="guessed"),
+    ):
+        pass
+
+
+def test_airflow_wants_its_password(airflow: Airflow) -> None:
+    with pytest.raises(AssertionError, match="401"):
+        airflow._send("POST", "/auth/token", {"username": "admin", "password": "admin"})
+    with pytest.raises(AssertionError, match="401"):
+        airflow._send("GET", "/api/v2/dags", None)
+    assert airflow.call("GET", "/dags")["dags"]
+
+
+@pytest.mark.parametrize("service", ["mariadb", API, DAG_PROCESSOR, TRIGGERER, SCHEDULER])
+def test_what_is_killed_comes_back(batch_stack: Stack, service: str) -> None:
+    batch_stack.kill(service)
+    assert batch_stack.is_ready(service)
