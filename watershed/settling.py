@@ -20,7 +20,16 @@ from watershed.contracts.model import Contract
 from watershed.contracts.query import read_query
 from watershed.errors import AttemptError, IntervalError, LeaseHeldError
 from watershed.settings import Settings
-from watershed.stores import attempts, checks, facts, intervals, postgres, publishing, reference
+from watershed.stores import (
+    attempts,
+    checks,
+    expiry,
+    facts,
+    intervals,
+    postgres,
+    publishing,
+    reference,
+)
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
 from watershed.stores.locks import holder_of, try_lock_session, unlock_session
@@ -154,7 +163,7 @@ def _operation(
 def _todo(connection: Connection, contract: Contract, until: datetime | None) -> list[Settled]:
     """The ledger up to ``until``, in order; without a run where it cannot be made again."""
     with connection:
-        readable = intervals.readable_from(connection, contract)
+        readable = expiry.readable_from(connection, contract)
         cursor = connection.cursor()
         cursor.execute(
             "SELECT i.start_at, i.end_at, i.events,"

@@ -218,7 +218,7 @@ COMMENT ON COLUMN report.open_position.live IS
     'Sum of what arrived since and is not settled; repeated ones count as often as they came';
 COMMENT ON COLUMN report.open_position.transactions IS 'How many are behind it';
 COMMENT ON COLUMN report.open_position.settled_until IS
-    'Arrival time up to which everything was settled, or skipped by an operator';
+    'Arrival time up to which everything was settled, or skipped';
 COMMENT ON COLUMN report.open_position.settled_age IS 'How long ago that is';
 COMMENT ON COLUMN report.open_position.live_until IS
     'Arrival time up to which everything is in it; some of what came later may be, too';
@@ -339,7 +339,8 @@ COMMENT ON VIEW report.settled_interval IS
 COMMENT ON COLUMN report.settled_interval.interval_start IS 'Arrival time at which it begins';
 COMMENT ON COLUMN report.settled_interval.interval_end IS 'Arrival time before which it ends';
 COMMENT ON COLUMN report.settled_interval.is_skipped IS
-    'Whether an operator went past it: its sums are the flow''s, its transactions are not here';
+    'Whether it was passed, by an operator or since its events had expired before the first run: its'
+    ' sums are the flow''s, its transactions are not here';
 COMMENT ON COLUMN report.settled_interval.events IS 'Valid events that arrived in it';
 COMMENT ON COLUMN report.settled_interval.transactions IS 'Of them, those that are counted';
 COMMENT ON COLUMN report.settled_interval.duplicates IS 'Of them, those that repeat another one';

@@ -98,6 +98,16 @@ def arrived(
     ]
 
 
+def oldest(connection: Connection, event_type: str) -> datetime | None:
+    """The first arrival that the index knows of, in this connection's transaction."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT min(arrival_min) FROM control.stream_batch WHERE type = %s", [event_type]
+    )
+    [found] = cursor.fetchone() or [None]
+    return found
+
+
 def full_at(
     connection: Connection, event_type: str, start: datetime, end: datetime, most: int
 ) -> datetime | None:

@@ -11,8 +11,9 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import LeaseHeldError
-from watershed.stores import control
-from watershed.stores.intervals import EXPIRY_MARGIN, Interval
+from watershed.stores import batches, control
+from watershed.stores.expiry import EXPIRY_MARGIN
+from watershed.stores.intervals import Interval
 from watershed.stores.locks import holder_of, try_lock_session, unlock_session
 from watershed.stores.reference import Content
 
@@ -47,13 +48,10 @@ def days(connection: Connection, contract: Contract, now: datetime) -> Days:
     generation = control.generation(connection, contract.type)
     progress = control.progress(connection, contract.type, generation) if generation else {}
     watermark = control.watermark(progress)
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT min(arrival_min) FROM control.stream_batch WHERE type = %s", [contract.type]
-    )
-    [first] = cursor.fetchone() or [None]
+    first = batches.oldest(connection, contract.type)
     if watermark is None or first is None:
         return Days([], [], None)
+    cursor = connection.cursor()
     cursor.execute("SELECT day FROM control.lake_export WHERE type = %s", [contract.type])
     exported = {day for (day,) in cursor.fetchall()}
     whole = (watermark.date() - first.date()).days

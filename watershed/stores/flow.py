@@ -179,6 +179,19 @@ def stored(connection: Connection, contract: Contract, first: datetime) -> list[
     return [Sum(row[0], tuple(row[1:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 
+def oldest(connection: Connection, contract: Contract) -> datetime | None:
+    """The flow's first window, in this connection's transaction."""
+    window = sql.Identifier(contract.flow.window_column)
+    cursor = connection.cursor()
+    cursor.execute(
+        sql.SQL("SELECT min({}) FROM {}").format(
+            window, sql.Identifier("speed", flow_table(contract))
+        )
+    )
+    [found] = cursor.fetchone() or [None]
+    return found
+
+
 def sum_of(
     connection: Connection, contract: Contract, window: Any, groups: tuple[Any, ...]
 ) -> Sum | None:

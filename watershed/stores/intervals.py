@@ -14,14 +14,15 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError, SettingsError
-from watershed.stores import control
+from watershed.stores import batches, control, expiry, flow
 from watershed.stores.locks import lock_publishing
 from watershed.stores.operations import log_operation
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_S = 86_400
-EXPIRY_MARGIN = timedelta(hours=1)
-"""So long before raw rows expire, their interval is no longer read again."""
+FIRST_RUN = timedelta(hours=3)
+"""Raw events that expire sooner than this are left out of the first run: they might while it
+reads them."""
 
 
 class Interval(NamedTuple):
@@ -96,32 +97,7 @@ def _check_range(
             " the ledger begins",
             "begin the range there or later; what was before is in the opening balance",
         )
-    check_readable(connection, contract, wanted.start)
-
-
-def check_readable(connection: Connection, contract: Contract, start: datetime) -> None:
-    """Raise IntervalError when what begins at ``start`` cannot be made again exactly."""
-    first = readable_from(connection, contract)
-    if start < first:
-        raise IntervalError(
-            f"{contract.type}: raw events from before {first:%Y-%m-%d %H:%M} have expired, or facts"
-            f" that they may repeat were pruned: {start:%Y-%m-%d %H:%M} cannot be made again",
-            f"begin later; if that was never settled, ./ws skip-interval {contract.type} START"
-            " goes past it, and its sums stay those of the flow",
-        )
-
-
-def readable_from(connection: Connection, contract: Contract) -> datetime:
-    """From where on intervals can be made again exactly, in this connection's transaction: raw
-    rows have not expired, and facts that they may repeat were not pruned."""
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT greatest(clock_timestamp() - make_interval(days => %s) + %s,"
-        " pruned_until + make_interval(hours => %s)) FROM control.stream WHERE type = %s",
-        [contract.retention.ttl_days, EXPIRY_MARGIN, contract.lookback_hours, contract.type],
-    )
-    [found] = cursor.fetchone() or [datetime.max.replace(tzinfo=UTC)]
-    return found
+    expiry.check_readable(connection, contract, wanted.start)
 
 
 def _whole(contract: Contract, wanted: Interval, parts: list[Interval]) -> list[Interval]:
@@ -139,32 +115,52 @@ def _whole(contract: Contract, wanted: Interval, parts: list[Interval]) -> list[
 def frontier(connection: Connection, contract: Contract, interval_s: int) -> Frontier | None:
     """Where the ledger begins and ends, in this connection's transaction.
 
-    None while no first interval is complete. The first one has the first arrival: none before it
-    follows, since every partition is complete up to the watermark.
+    None while no first interval is complete.
     """
     check_width(contract, interval_s)
     watermark = _watermark(connection, contract)
     if watermark is None:
         return None
+    begun = _settled(connection, contract)
+    if begun is None:
+        _begin(connection, contract, interval_s, floor(watermark, interval_s))
+        begun = _settled(connection, contract)
+    return Frontier(*begun, watermark) if begun else None
+
+
+def _settled(connection: Connection, contract: Contract) -> Interval | None:
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT settled_from, settled_until FROM control.stream WHERE type = %s", [contract.type]
+        "SELECT settled_from, settled_until FROM control.stream"
+        " WHERE type = %s AND settled_from IS NOT NULL",
+        [contract.type],
     )
-    begin, end = cursor.fetchone() or (None, None)
-    if begin is None:
-        cursor.execute(
-            "SELECT min(arrival_min) FROM control.stream_batch WHERE type = %s", [contract.type]
-        )
-        [first] = cursor.fetchone() or [None]
-        if first is None or floor(first, interval_s) >= floor(watermark, interval_s):
-            return None
-        begin = end = floor(first, interval_s)
-        cursor.execute(
-            "UPDATE control.stream SET settled_from = %s, settled_until = %s"
-            " WHERE type = %s AND settled_from IS NULL",
-            [begin, end, contract.type],
-        )
-    return Frontier(begin, end, watermark)
+    found = cursor.fetchone()
+    return Interval(*found) if found else None
+
+
+def _begin(connection: Connection, contract: Contract, interval_s: int, complete: datetime) -> None:
+    """Let the ledger begin with the first arrival, once an interval that is to be settled is
+    ``complete``: none before it follows, since every partition is complete up to the watermark.
+
+    What has expired is skipped: the flow, which goes back further, has its sums.
+    """
+    oldest = batches.oldest(connection, contract.type), flow.oldest(connection, contract)
+    start = end = floor(min((time for time in oldest if time), default=complete), interval_s)
+    readable = expiry.readable_from(connection, contract) + FIRST_RUN
+    if start < readable:
+        end = floor(readable, interval_s) + timedelta(seconds=interval_s)
+    if end >= complete:
+        return
+    cursor = connection.cursor()
+    cursor.execute(
+        "UPDATE control.stream SET settled_from = %s, settled_until = %s"
+        " WHERE type = %s AND settled_from IS NULL",
+        [start, end, contract.type],
+    )
+    if cursor.rowcount:
+        for day in cut(Interval(start, end), DAY_S):  # history is pruned by whole months
+            _go_past(connection, contract, Interval(day.start, min(day.end, end)))
 
 
 def check_width(contract: Contract, interval_s: int) -> None:
@@ -210,13 +206,18 @@ def skip(connection: Connection, contract: Contract, interval: Interval) -> None
         start, end = interval
         command = f"./ws skip-interval {contract.type} {start:%Y-%m-%dT%H:%MZ}"
         log_operation(connection, command, contract.type, {"start": str(start), "end": str(end)})
-        cursor.execute(
-            "INSERT INTO control.interval (type, start_at, end_at) VALUES (%s, %s, %s)",
-            [contract.type, start, end],
-        )
+        _go_past(connection, contract, interval)
         cursor.execute(
             "UPDATE control.stream SET settled_until = %s WHERE type = %s", [end, contract.type]
         )
+
+
+def _go_past(connection: Connection, contract: Contract, interval: Interval) -> None:
+    """Note an interval as skipped, uncommitted."""
+    connection.cursor().execute(
+        "INSERT INTO control.interval (type, start_at, end_at) VALUES (%s, %s, %s)",
+        [contract.type, *interval],
+    )
 
 
 def floor(time: datetime, interval_s: int) -> datetime:

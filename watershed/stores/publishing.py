@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
-from watershed.stores import attempts, facts, intervals, replacing
+from watershed.stores import attempts, expiry, facts, replacing
 from watershed.stores.alerts import alert
 from watershed.stores.attempts import Attempt
 from watershed.stores.checksums import checksum
@@ -100,7 +100,7 @@ def _refuse(
     if cursor.fetchone() in (None, (None,)):
         raise _error(attempt, "its quality checks have not passed", "run and mend them first")
     _refuse_place(connection, attempt, interval)
-    intervals.check_readable(connection, contract, interval.start)
+    expiry.check_readable(connection, contract, interval.start)
     _refuse_staging(connection, attempt, interval)
 
 
