@@ -2,7 +2,7 @@
 
 Each run settles every interval of `{type}` that the raw store has whole and nobody has settled
 yet, up to `WATERSHED_BATCH_MAX_EVENTS` events: after an outage the next few runs catch up. One task
-follows the other; the numbers of each are in its tab *XCom*:
+follows the other; the numbers of each are below its tab *Storage*, in *XCom*:
 
 1. `gate` waits, without a worker, until the stream's watermark has passed the interval, and until
    there is a snapshot of the reference data.
