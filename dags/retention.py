@@ -4,7 +4,7 @@ Every six hours this forgets:
 
 * facts older than the raw events (the contract's `retention.ttl_days`), by whole months: their sums
   go into the opening balance first, so that `report.open_position` stays the same;
-* staging tables, six hours after their attempt was published, two days after it was begun;
+* staging tables of what was not published within two days;
 * alerts after 90 days;
 * snapshots of reference data that no attempt names, but for the newest.
 

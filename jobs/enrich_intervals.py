@@ -19,7 +19,7 @@ from watershed.settings import Settings
 from watershed.spark.attempt import Clock, Enrichment
 from watershed.spark.program import run_job
 from watershed.spark.session import batch_session
-from watershed.stores import attempts, batches, postgres, reference
+from watershed.stores import attempts, batches, postgres, reference, staged
 from watershed.stores.attempts import Attempt, Loaded
 
 log = logging.getLogger("watershed.enrich")
@@ -34,7 +34,7 @@ def run(settings: Settings, number: int) -> None:
         folder = reference.get(connection, attempt.snapshot).folder
         connection.rollback()
         with attempts.enriching(connection, attempt.type):
-            attempts.make_staging(connection, attempt)
+            staged.make(connection, attempt)
             with clock.stage("find"):
                 stretches = batches.arrived(connection, attempt.type, attempt.start, attempt.end)
             connection.rollback()

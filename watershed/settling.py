@@ -29,6 +29,7 @@ from watershed.stores import (
     postgres,
     publishing,
     reference,
+    staged,
 )
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
@@ -216,7 +217,7 @@ def _settle(
         what = "; ".join(f"{one.name}: {one.observed}, not {one.expected}" for one in failed)
         raise AttemptError(
             f"attempt {attempt.attempt} does not pass its checks: {what}",
-            f"look at staging.{attempts.staging_table(attempt)}; then run the command again",
+            f"look at staging.{staged.name(attempt)}; then run the command again",
         )
     return publishing.publish(connection, contract, attempt)
 

@@ -21,7 +21,7 @@ from watershed.contracts.query import read_query
 from watershed.settings import Settings, load_settings
 from watershed.spark.attempt import Clock, Enrichment
 from watershed.spark.session import batch_session
-from watershed.stores import attempts, batches, postgres, reference
+from watershed.stores import attempts, batches, postgres, reference, staged
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
 
@@ -67,7 +67,7 @@ class Rounds:
             self.connection, work.contract, [self.interval], self.snapshot, work.query.sha256,
             "bench",
         )  # fmt: skip
-        attempts.make_staging(self.connection, attempt)
+        staged.make(self.connection, attempt)
         return attempt
 
 

@@ -27,6 +27,7 @@ from watershed.stores import (
     publishing,
     reconciliation,
     reference,
+    staged,
 )
 from watershed.stores.intervals import Interval
 
@@ -106,7 +107,7 @@ def check(number: int) -> Numbers:
         loaded = attempts.loaded(connection, attempt)
     failed = {one.name: f"{one.observed}, must be {one.expected}" for one in found if not one.ok}
     if failed:
-        raise AirflowFailException(messages.failed_checks(attempts.staging_table(attempt), failed))
+        raise AirflowFailException(messages.failed_checks(staged.name(attempt), failed))
     unmatched = Counter[str]()
     for one in loaded:
         unmatched.update(one.unmatched)

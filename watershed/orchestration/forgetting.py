@@ -8,11 +8,8 @@ from typing import Any
 from watershed.orchestration.project import contracts, store
 from watershed.stores import alerts, reference, report, staged
 
-PUBLISHED = timedelta(hours=6)
-"""So long a published attempt's staging table may be looked at."""
-
-BEGUN = timedelta(days=2)
-"""So long one that was not published may: somebody may want to know why."""
+UNPUBLISHED = timedelta(days=2)
+"""So long what was loaded and not published may be looked at: somebody may want to know why."""
 
 ALERTS = timedelta(days=90)
 
@@ -26,7 +23,7 @@ def forget() -> dict[str, Any]:
             for one in contracts(settings).values()
             if one.report
         }
-        tables = staged.forget(connection, now - PUBLISHED, now - BEGUN)
+        tables = staged.forget(connection, now - UNPUBLISHED)
         with connection:
             raised = alerts.prune(connection, now - ALERTS)
         snapshots = reference.prune(connection)

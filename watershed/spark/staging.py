@@ -24,7 +24,7 @@ from watershed.contracts.query import Query
 from watershed.errors import AttemptError, ContractError
 from watershed.settings import Settings
 from watershed.spark.enrich import WEIGHTS, Measured
-from watershed.stores import attempts, facts, lake, postgres
+from watershed.stores import facts, lake, postgres, staged
 from watershed.stores.attempts import Attempt
 from watershed.stores.columns import identifiers
 
@@ -42,7 +42,7 @@ def columns(
 
     Raises ContractError for one that it has not.
     """
-    wanted = list(facts.columns(connection, attempts.staging_table(attempt), attempts.SCHEMA))
+    wanted = list(facts.columns(connection, staged.name(attempt), staged.SCHEMA))
     if missing := [name for name in wanted if name not in has]:
         raise ContractError(
             f"schemas/{contract.type}/enrich.sql does not return {', '.join(missing)}, which"
@@ -80,7 +80,7 @@ def copy(settings: Settings, attempt: Attempt, names: Sequence[str], folder: Pat
 
 def _copy(settings: Settings, attempt: Attempt, names: Sequence[str], files: list[Path]) -> int:
     statement = sql.SQL("COPY {} ({}) FROM STDIN (ENCODING 'UTF8')").format(
-        attempts.staging(attempt), identifiers(names)
+        staged.table(attempt), identifiers(names)
     )
     copied = 0
     with postgres.connect(settings) as connection, connection:
@@ -106,7 +106,7 @@ def measured(
             "SELECT interval_start, count(*), count(*) FILTER (WHERE NOT is_first), sum({measure}),"
             " sum(({measure} + 1) * ((payload_hash %% %(n)s + %(n)s) %% %(n)s))"
             " FROM {staging} GROUP BY interval_start"
-        ).format(measure=sql.Identifier(contract.measure[1]), staging=attempts.staging(attempt)),
+        ).format(measure=sql.Identifier(contract.measure[1]), staging=staged.table(attempt)),
         {"n": WEIGHTS},
     )
     found = {start: Measured(*rest) for start, *rest in cursor.fetchall()}
@@ -131,7 +131,7 @@ def unmatched(
         sql.SQL(
             "SELECT interval_start, name, count(*) FROM {}, unnest(unmatched) AS name"
             " GROUP BY interval_start, name ORDER BY interval_start, name"
-        ).format(attempts.staging(attempt))
+        ).format(staged.table(attempt))
     )
     found: dict[datetime, dict[str, int]] = defaultdict(dict)
     for start, name, count in cursor.fetchall():

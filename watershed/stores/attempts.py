@@ -1,4 +1,4 @@
-"""One try to settle a contiguous range of intervals: ``control.attempt`` and its staging table.
+"""One try to settle a contiguous range of intervals: ``control.attempt``.
 
 Everything that a run needs to know is in the attempt's row, so that any process can go on with it.
 Of two attempts that overlap, the newer alone may publish.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
@@ -21,10 +20,6 @@ from watershed.contracts.model import Contract
 from watershed.errors import AttemptError, LeaseHeldError
 from watershed.stores.intervals import Interval
 from watershed.stores.locks import holder_of, try_lock_session, unlock_session
-
-SCHEMA = "staging"
-FIRST = "is_first"
-STAGING_TIMEOUT = "30s"
 
 
 @dataclass(frozen=True)
@@ -132,42 +127,6 @@ def refuse_overtaken(connection: Connection, attempt: Attempt) -> None:
         )
 
 
-def staging_table(attempt: Attempt) -> str:
-    """The name of the attempt's table in schema ``staging``."""
-    return f"{attempt.type}_{attempt.attempt}"
-
-
-def staging(attempt: Attempt) -> sql.Identifier:
-    """The attempt's staging table, as SQL."""
-    return sql.Identifier(SCHEMA, staging_table(attempt))
-
-
-def make_staging(connection: Connection, attempt: Attempt) -> None:
-    """Make the attempt's staging table, empty, in place of one it had; commits.
-
-    It has the fact table's columns, all of which may be null, and ``is_first``. What was checked
-    before counts no longer. Tables of older attempts that this one overlaps go, unless something
-    still writes there.
-    """
-    with connection:
-        cursor = connection.cursor()
-        drop_staging(connection, attempt)
-        cursor.execute(
-            sql.SQL(
-                "CREATE UNLOGGED TABLE {} AS SELECT fact.*, true AS {} FROM {} AS fact WITH NO DATA"
-            ).format(
-                staging(attempt), sql.Identifier(FIRST), sql.Identifier("report", attempt.type)
-            )
-        )
-        _reset(connection, attempt)
-    _drop_overlapped(connection, attempt)
-
-
-def drop_staging(connection: Connection, attempt: Attempt) -> None:
-    """Drop the attempt's staging table, if there is one, in this connection's transaction."""
-    connection.cursor().execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staging(attempt)))
-
-
 def note_loaded(connection: Connection, attempt: Attempt, loaded: Sequence[Loaded]) -> None:
     """Note what was read of each interval; commits. Raises AttemptError for other intervals."""
     if tuple(one.interval for one in loaded) != attempt.intervals:
@@ -176,7 +135,7 @@ def note_loaded(connection: Connection, attempt: Attempt, loaded: Sequence[Loade
             "begin a new attempt",
         )
     with connection:
-        _reset(connection, attempt)
+        reset(connection, attempt)
         cursor = connection.cursor()
         for one in loaded:
             cursor.execute(
@@ -202,28 +161,8 @@ def loaded(connection: Connection, attempt: Attempt) -> list[Loaded]:
     return [Loaded(Interval(start, end), *rest) for start, end, *rest in cursor.fetchall()]
 
 
-def hold_staging(connection: Connection, attempt: Attempt) -> None:
-    """Keep others from writing to the staging table until this transaction ends.
-
-    Raises AttemptError where it is gone, or something has not ended writing to it in time.
-    """
-    cursor = connection.cursor()
-    try:
-        cursor.execute(f"SET LOCAL lock_timeout = '{STAGING_TIMEOUT}'")
-        cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(staging(attempt)))
-        cursor.execute("SET LOCAL lock_timeout = 0")
-    except errors.UndefinedTable:
-        raise AttemptError(
-            f"the staging table of attempt {attempt.attempt} is gone", "begin a new attempt"
-        ) from None
-    except errors.LockNotAvailable:
-        raise AttemptError(
-            f"something still writes to the staging table of attempt {attempt.attempt}",
-            "end that job, then try again",
-        ) from None
-
-
-def _reset(connection: Connection, attempt: Attempt) -> None:
+def reset(connection: Connection, attempt: Attempt) -> None:
+    """Forget what an attempt had loaded and checked, uncommitted."""
     cursor = connection.cursor()
     cursor.execute(
         "UPDATE control.attempt SET loaded_at = NULL, checks = NULL, checked_at = NULL"
@@ -235,23 +174,6 @@ def _reset(connection: Connection, attempt: Attempt) -> None:
         " WHERE attempt = %s",
         [attempt.attempt],
     )
-
-
-def _drop_overlapped(connection: Connection, attempt: Attempt) -> None:
-    """Drop the staging tables of older attempts, but for one in use: a later attempt drops it."""
-    with connection:
-        cursor = connection.cursor()
-        cursor.execute(
-            "SELECT tablename FROM control.attempt JOIN pg_tables"
-            " ON schemaname = %s AND tablename = concat(type, '_', attempt)"
-            " WHERE type = %s AND attempt < %s AND start_at < %s AND end_at > %s",
-            [SCHEMA, attempt.type, attempt.attempt, attempt.end, attempt.start],
-        )
-    for (name,) in cursor.fetchall():
-        with suppress(errors.LockNotAvailable), connection:
-            cursor.execute("SET LOCAL lock_timeout = '1s'")
-            statement = sql.SQL("DROP TABLE IF EXISTS {}")
-            cursor.execute(statement.format(sql.Identifier(SCHEMA, name)))
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
-from watershed.stores import attempts, facts, flow
-from watershed.stores.attempts import FIRST, Attempt
+from watershed.stores import attempts, facts, flow, staged
+from watershed.stores.attempts import Attempt
 from watershed.stores.columns import listed
+from watershed.stores.staged import FIRST
 
 LISTED = 3
 
@@ -40,7 +41,7 @@ class _Staged:
         self.contract = contract
         self.attempt = attempt
         self.names = {
-            "staging": attempts.staging(attempt),
+            "staging": staged.table(attempt),
             "flow": sql.Identifier("speed", flow.flow_table(contract)),
             "window": sql.Identifier(contract.flow.window_column),
             "id": sql.Identifier(contract.event_id),
@@ -64,29 +65,40 @@ class _Staged:
 
 
 def check_staging(connection: Connection, contract: Contract, attempt: Attempt) -> list[Checked]:
-    """Every check of what was loaded, noted with the attempt; commits.
+    """Every check of what was loaded, noted with the attempt; of what is published, as noted.
 
-    The attempt may be published only if all hold. Raises AttemptError where there is nothing to
-    check, or a newer attempt overlaps it.
+    The attempt may be published only if all hold. Commits. Raises AttemptError where there is
+    nothing to check, or a newer attempt overlaps it.
     """
     with connection:
         cursor = connection.cursor()
+        if noted := _published(connection, attempt):
+            return noted
         attempts.refuse_overtaken(connection, attempt)
         _refuse_unloaded(connection, attempt)
-        attempts.hold_staging(connection, attempt)
-        cursor.execute(sql.SQL("ANALYZE {}").format(attempts.staging(attempt)))
-        staged = _Staged(connection, contract, attempt)
-        found = [one for check in CHECKS for one in check(staged)]
+        staged.hold(connection, attempt)
+        loaded = _Staged(connection, contract, attempt)
+        cursor.execute(sql.SQL("ANALYZE {staging}").format(**loaded.names))
+        found = [one for check in CHECKS for one in check(loaded)]
         cursor.execute(
             "UPDATE control.attempt SET checks = %s,"
             " checked_at = CASE WHEN %s THEN clock_timestamp() END WHERE attempt = %s",
-            [
-                json.dumps([one._asdict() for one in found]),
-                all(one.ok for one in found),
-                attempt.attempt,
-            ],
-        )
+            [json.dumps([one._asdict() for one in found]), all(one.ok for one in found),
+             attempt.attempt],
+        )  # fmt: skip
     return found
+
+
+def _published(connection: Connection, attempt: Attempt) -> list[Checked]:
+    """What was noted of an attempt whose rows are gone, since they are published."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT checks FROM control.attempt WHERE attempt = %s AND checked_at IS NOT NULL"
+        " AND published_at IS NOT NULL AND to_regclass(format('%%I.%%I', %s, %s)) IS NULL",
+        [attempt.attempt, staged.SCHEMA, staged.name(attempt)],
+    )
+    [noted] = cursor.fetchone() or [[]]
+    return [Checked(**one) for one in noted]
 
 
 def _refuse_unloaded(connection: Connection, attempt: Attempt) -> None:

@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
-from watershed.stores import attempts, expiry, facts, replacing
+from watershed.stores import attempts, expiry, facts, replacing, staged
 from watershed.stores.alerts import alert
 from watershed.stores.attempts import Attempt
 from watershed.stores.checksums import checksum
@@ -54,7 +54,7 @@ def publish(connection: Connection, contract: Contract, attempt: Attempt) -> lis
                 _publish(connection, contract, attempt, interval)
     with connection:
         lock_publishing(connection, contract.type)
-        attempts.drop_staging(connection, attempt)
+        staged.drop(connection, attempt)
         connection.cursor().execute(
             "UPDATE control.attempt SET published_at = coalesce(published_at, clock_timestamp())"
             " WHERE attempt = %s",
@@ -129,20 +129,20 @@ def _refuse_staging(connection: Connection, attempt: Attempt, interval: Interval
 
     It is unlogged: PostgreSQL empties it when it recovers from a crash.
     """
-    attempts.hold_staging(connection, attempt)
+    staged.hold(connection, attempt)
     cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
             "SELECT (SELECT count(*) FROM {} WHERE interval_start = %s), (SELECT events"
             " FROM control.attempt_interval WHERE attempt = %s AND start_at = %s)"
-        ).format(attempts.staging(attempt)),
+        ).format(staged.table(attempt)),
         [interval.start, attempt.attempt, interval.start],
     )
-    staged, loaded = cursor.fetchone() or (None, None)
-    if staged != loaded:
+    has, loaded = cursor.fetchone() or (None, None)
+    if has != loaded:
         raise _error(
             attempt,
-            f"its staging table has {staged} events of {interval}, loaded were {loaded}",
+            f"its staging table has {has} events of {interval}, loaded were {loaded}",
             "begin a new attempt",
         )
 

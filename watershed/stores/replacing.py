@@ -15,7 +15,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
-from watershed.stores import aggregates, attempts, facts, flow
+from watershed.stores import aggregates, facts, flow, staged
 from watershed.stores.attempts import Attempt
 from watershed.stores.columns import identifiers, listed
 from watershed.stores.intervals import DAY_S, Interval
@@ -46,7 +46,7 @@ class Place:
         contract, measure = self.contract, self.contract.measure[0]
         return {
             "fact": facts.table(contract),
-            "staging": attempts.staging(self.attempt),
+            "staging": staged.table(self.attempt),
             "interval": aggregates.interval(contract).identifier,
             "flow": sql.Identifier("speed", flow.flow_table(contract)),
             "window": sql.Identifier(contract.flow.window_column),

@@ -12,7 +12,7 @@ from watershed.contracts.model import Contract
 from watershed.contracts.query import REPORT_FILE
 from watershed.errors import StoreError
 from watershed.settings import Settings
-from watershed.stores import aggregates, attempts, facts, flow
+from watershed.stores import aggregates, facts, flow, staged
 from watershed.stores.columns import identifiers
 from watershed.stores.facts import SCHEMA
 from watershed.stores.locks import lock_publishing
@@ -172,9 +172,9 @@ def _forget_attempts(connection: Connection, event_type: str, before: datetime) 
     old = [number for (number,) in cursor.fetchall()]
     cursor.execute(
         "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)",
-        [attempts.SCHEMA, [f"{event_type}_{number}" for number in old]],
+        [staged.SCHEMA, [f"{event_type}_{number}" for number in old]],
     )
     for (name,) in cursor.fetchall():
-        cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(attempts.SCHEMA, name)))
+        cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(staged.SCHEMA, name)))
     cursor.execute("DELETE FROM control.conflict WHERE attempt = ANY(%s)", [old])
     cursor.execute("DELETE FROM control.attempt WHERE attempt = ANY(%s)", [old])

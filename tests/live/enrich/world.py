@@ -16,7 +16,7 @@ from tests.stack import Stack
 from watershed.contracts.model import Contract
 from watershed.contracts.query import read_query
 from watershed.settings import Settings
-from watershed.stores import attempts, cassandra, postgres, reference
+from watershed.stores import attempts, cassandra, postgres, reference, staged
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
 
@@ -79,7 +79,7 @@ class World:
 
     def staged(self, attempt: Attempt, columns: str) -> list[tuple[Any, ...]]:
         """Columns of the staging table, in the order of the first three of them."""
-        table = f"staging.{attempts.staging_table(attempt)}"
+        table = f"staging.{staged.name(attempt)}"
         return self.query(f"SELECT {columns} FROM {table} ORDER BY 1, 2, 3")
 
     def noted(self, attempt: Attempt) -> list[tuple[Any, ...]]:

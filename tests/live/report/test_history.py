@@ -11,7 +11,7 @@ from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, World, some_records
 from watershed.errors import AttemptError
-from watershed.stores import attempts, checks, intervals, publishing
+from watershed.stores import checks, intervals, publishing, staged
 from watershed.stores.intervals import Interval
 
 STEPS = 50
@@ -74,7 +74,7 @@ def _fail(world: World, ledger: Ledger, dice: random.Random) -> None:
     world.load(attempt, dropped=dice.choice([0, 1]))
     checks.check_staging(world.connection, world.contract, attempt)
     newer = world.begin(Interval(whole.start, whole.start + WIDTH))
-    attempts.make_staging(world.connection, newer)
+    staged.make(world.connection, newer)
     with pytest.raises(AttemptError):
         publishing.publish(world.connection, world.contract, attempt)
 

@@ -19,7 +19,7 @@ from tests.live.report.world import WIDTH, World, some_records
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
 from watershed.settings import Settings
-from watershed.stores import alerts, attempts, checks, postgres, publishing
+from watershed.stores import alerts, attempts, checks, postgres, publishing, staged
 from watershed.stores.attempts import Attempt
 from watershed.stores.checksums import checksums
 from watershed.stores.intervals import Interval
@@ -149,7 +149,7 @@ def test_what_was_not_checked_is_not_published(world: World, dice: random.Random
     with pytest.raises(AttemptError, match="checks have not passed"):
         publishing.publish(world.connection, world.contract, attempt)
     checks.check_staging(world.connection, world.contract, attempt)
-    attempts.make_staging(world.connection, attempt)  # its job began again, and has not ended
+    staged.make(world.connection, attempt)  # its job began again, and has not ended
     with pytest.raises(AttemptError, match="checks have not passed"):
         publishing.publish(world.connection, world.contract, attempt)
     world.load(attempt)
@@ -163,10 +163,10 @@ def test_staging_that_is_lost_is_not_published(
 ) -> None:  # fmt: skip
     _pass(world, dice)
     attempt = _checked(world)
-    table = f"staging.{attempts.staging_table(attempt)}"
+    table = f"staging.{staged.name(attempt)}"
     with postgres.connect(database) as zombie:  # a job's row comes while it is published
         zombie.cursor().execute(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1")
-        monkeypatch.setattr(attempts, "STAGING_TIMEOUT", "100ms")
+        monkeypatch.setattr(staged, "HOLD_TIMEOUT", "100ms")
         with pytest.raises(AttemptError, match="something still writes"):
             publishing.publish(world.connection, world.contract, attempt)
         zombie.commit()

@@ -14,7 +14,7 @@ from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, World, some_records
 from watershed.errors import AttemptError
 from watershed.settings import Settings
-from watershed.stores import attempts, checks, intervals, postgres, publishing
+from watershed.stores import checks, intervals, postgres, publishing, staged
 from watershed.stores.intervals import Interval
 
 Position = frozenset[tuple[str, Decimal, int]]
@@ -127,7 +127,7 @@ def _fail(world: World, ledger: Ledger, dice: random.Random, expected: list[Posi
     if all(one.ok for one in found):
         ledger.publish(attempt.intervals[0])
         expected.append(_now(ledger))
-    world.query(f"DELETE FROM staging.{attempts.staging_table(attempt)}"
+    world.query(f"DELETE FROM staging.{staged.name(attempt)}"
                 " WHERE interval_start > %s", attempt.start)  # fmt: skip
     if len(world.within(wanted)) > len(world.within(attempt.intervals[0])):
         with pytest.raises(AttemptError):

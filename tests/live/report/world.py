@@ -19,7 +19,17 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values, register_uuid
 
 from watershed.contracts.model import Contract
-from watershed.stores import attempts, checks, commit, control, flow, intervals, lease, publishing
+from watershed.stores import (
+    attempts,
+    checks,
+    commit,
+    control,
+    flow,
+    intervals,
+    lease,
+    publishing,
+    staged,
+)
 from watershed.stores.attempts import Attempt, Loaded
 from watershed.stores.commit import OffsetRange
 from watershed.stores.flow import Sum
@@ -116,23 +126,23 @@ class World:
 
     def load(self, attempt: Attempt, dropped: int = 0, rows: list[Any] | None = None) -> None:
         """Load what a Spark job would; ``rows`` in its place, ``dropped`` fewer than it notes."""
-        attempts.make_staging(self.connection, attempt)
-        loaded, staged = [], []
+        staged.make(self.connection, attempt)
+        loaded, found_rows = [], []
         for one in attempt.intervals:
             found = self.within(one)
             seen: set[UUID] = set()
             for record in found:
-                staged.append(staging_row(record, one, record.id not in seen))
+                found_rows.append(staging_row(record, one, record.id not in seen))
                 seen.add(record.id)
             loaded.append(Loaded(one, len(found), len(found) - len(seen), {}))
-        self.stage(attempt, (staged if rows is None else rows)[dropped:])
+        self.stage(attempt, (found_rows if rows is None else rows)[dropped:])
         attempts.note_loaded(self.connection, attempt, loaded)
 
     def stage(self, attempt: Attempt, rows: list[Any]) -> None:
         with self.connection:
             execute_values(
                 self.connection.cursor(),
-                f"INSERT INTO staging.{attempts.staging_table(attempt)} ({STAGED}) VALUES %s",
+                f"INSERT INTO staging.{staged.name(attempt)} ({STAGED}) VALUES %s",
                 rows,
             )
 
