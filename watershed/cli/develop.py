@@ -23,7 +23,7 @@ CHECKS = {
     "imports": ["lint-imports", "--no-cache"],
     "packages": ["deptry", "."],
 }
-TIERS = ["tests/unit", "tests/live", "tests/faults"]
+TIERS = ["tests/unit", "tests/live", "tests/faults", "tests/batch"]
 SOAK = ["tests/faults/soak.py", "--capture=no"]
 CONSTRAINED = "--constraints=bootstrap.txt", "--constraints=main.txt"
 PINS = {
