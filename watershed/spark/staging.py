@@ -8,7 +8,7 @@ table. docs/decisions/0012 has what JDBC takes instead.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,8 @@ CHUNK_BYTES = 1 << 16
 NULL = r"\N"
 ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
 """What COPY's text format cannot have as it is."""
+
+ARRAY_ESCAPES = {"\\": r"\\", '"': r"\""}
 
 
 def columns(
@@ -61,12 +63,22 @@ def write(rows: DataFrame, names: Sequence[str], folder: Path) -> None:
 
 def _text(name: str, kind: DataType) -> Column:
     """A value as COPY reads it; null stays null."""
-    if isinstance(kind, ArrayType):  # of names, which need no quotes
-        return F.concat(F.lit("{"), F.array_join(name, ","), F.lit("}"))
+    if isinstance(kind, ArrayType):
+        members = F.transform(F.col(name).cast(ArrayType(StringType())), _member)
+        return _escaped(F.concat(F.lit("{"), F.array_join(members, ","), F.lit("}")), ESCAPES)
     text = F.col(name).cast(StringType())
-    if isinstance(kind, StringType):
-        for plain, escaped in ESCAPES.items():
-            text = F.replace(text, F.lit(plain), F.lit(escaped))
+    return _escaped(text, ESCAPES) if isinstance(kind, StringType) else text
+
+
+def _member(value: Column) -> Column:
+    """A member of an array, in quotes: commas and braces in it are its own."""
+    quoted = F.concat(F.lit('"'), _escaped(value, ARRAY_ESCAPES), F.lit('"'))
+    return F.coalesce(quoted, F.lit("NULL"))
+
+
+def _escaped(text: Column, escapes: Mapping[str, str]) -> Column:
+    for plain, escaped in escapes.items():
+        text = F.replace(text, F.lit(plain), F.lit(escaped))
     return text
 
 

@@ -23,7 +23,7 @@ def test_every_type_as_copy_reads_it(spark: SparkSession, tmp_path: Path) -> Non
     rows = spark.createDataFrame([full, (None,) * 9], TYPES).coalesce(1)
     write(rows, ["unmatched", *rows.columns[:-1]], tmp_path / "rows")
     assert _lines(tmp_path) == [
-        "{branch,fx_rate}\tplain\t0001-02-03 04:05:06.789\t2026-11-20\t-0.01\t1.10000000"
+        '{"branch","fx_rate"}\tplain\t0001-02-03 04:05:06.789\t2026-11-20\t-0.01\t1.10000000'
         "\t-9223372036854775808\tInfinity\ttrue",
         "\t".join([r"\N"] * 9),
     ]
@@ -35,6 +35,16 @@ def test_text_that_would_end_a_value(spark: SparkSession, tmp_path: Path) -> Non
     write(rows, ["text"], tmp_path / "rows")
     assert _lines(tmp_path) == [
         r"a\tb", r"a\nb", r"a\r\nb", r"\\N", r"\\.", "", "NULL", " a ", '"', "Ж😀", r"\\\t",
+    ]  # fmt: skip
+
+
+def test_members_of_an_array_stay_apart(spark: SparkSession, tmp_path: Path) -> None:
+    arrays = [[], ["a,b", "c"], ["{}", ""], ['"', "\\"], ["a\tb", None], ["NULL"], [None]]
+    rows = spark.createDataFrame([(one,) for one in arrays], "words array<string>").coalesce(1)
+    numbers = rows.selectExpr("array(1, 2) AS numbers", "words")
+    write(numbers, ["words", "numbers"], tmp_path / "rows")
+    assert [line.removesuffix('\t{"1","2"}') for line in _lines(tmp_path)] == [
+        "{}", '{"a,b","c"}', '{"{}",""}', r'{"\\"","\\\\"}', r'{"a\tb",NULL}', '{"NULL"}', "{NULL}",
     ]  # fmt: skip
 
 
