@@ -15,7 +15,6 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.errors import StoreError
 from watershed.orchestration import messages, ranges
-from watershed.orchestration.project import store
 from watershed.settings import load_settings
 from watershed.stores import control, postgres, reference
 
@@ -33,10 +32,9 @@ class Gate(BaseOperator):
         self.timeout_s = timeout_s
 
     def execute(self, context: Context) -> None:
-        with store() as (_, connection):
-            wanted = ranges.asked(context["params"], context.get("partition_key"), self.interval_s)
-            until = wanted.range.end if wanted.range else None
-            why = missing(connection, self.event_type, until)
+        wanted = ranges.asked(context["params"], context.get("partition_key"), self.interval_s)
+        until = wanted.range.end if wanted.range else None
+        why = look(self.event_type, until)
         if why is None:
             return
         self.log.info("waits up to %s s: %s", self.timeout_s, why)

@@ -18,6 +18,11 @@ DESCRIBE = Path(__file__).with_name("describe.py")
 
 def describe(home: Path, folder: Path = ROOT / "dags", **variables: str) -> Any:
     """What Airflow finds in a folder of DAGs; ``home`` is a scratch folder of its own."""
+    return printed(home, DESCRIBE, folder, **variables)
+
+
+def printed(home: Path, script: Path, *arguments: Path, **variables: str) -> Any:
+    """What a script, run by Airflow's Python, prints as JSON."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "PYTHONPATH": str(ROOT),
@@ -30,7 +35,7 @@ def describe(home: Path, folder: Path = ROOT / "dags", **variables: str) -> Any:
         **variables,
     }
     done = subprocess.run(
-        [airflow_environment() / "bin" / "python", DESCRIBE, folder],
+        [airflow_environment() / "bin" / "python", script, *arguments],
         env=environment,
         cwd=home,
         capture_output=True,
