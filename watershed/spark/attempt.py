@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -99,13 +98,11 @@ class Enrichment:
     ) -> int:
         """Enrich the events and load them; how many rows."""
         result, names = self.result(connection, attempt, events)
-        scratch = self.settings.scratch_dir
-        with tempfile.TemporaryDirectory(prefix="staging-", dir=scratch) as made:
-            folder = Path(made) / "rows"
+        with staging.own_folder(self.settings, self.contract) as folder:
             with clock.stage("enrich"):
-                staging.write(result, names, folder)
+                staging.write(result, names, folder / "rows")
             with clock.stage("copy"):
-                copied = staging.copy(self.settings, attempt, names, folder)
+                copied = staging.copy(self.settings, attempt, names, folder / "rows")
         failpoint("rows_copied", self.settings.scratch_dir)
         return copied
 

@@ -8,8 +8,9 @@ table. docs/decisions/0012 has what JDBC takes instead.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -52,6 +53,21 @@ def columns(
             "return it, or take it out of report.sql",
         )
     return wanted
+
+
+@contextmanager
+def own_folder(settings: Settings, contract: Contract) -> Iterator[Path]:
+    """An empty folder for rows of the contract, which goes at the end; for who is ``enriching``.
+
+    It has one name, so that what a killed job left there goes when the next one begins.
+    """
+    folder = settings.scratch_dir / f"staging-{contract.type}"
+    lake.take_away(folder)
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        yield folder
+    finally:
+        lake.take_away(folder)
 
 
 def write(rows: DataFrame, names: Sequence[str], folder: Path) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from watershed.spark.staging import write
+from watershed.contracts.model import Contract
+from watershed.settings import Settings
+from watershed.spark.staging import own_folder, write
 
 TYPES = (
     "text string, moment timestamp, day date, amount decimal(20,2), rate decimal(18,8),"
@@ -46,6 +48,18 @@ def test_members_of_an_array_stay_apart(spark: SparkSession, tmp_path: Path) -> 
     assert [line.removesuffix('\t{"1","2"}') for line in _lines(tmp_path)] == [
         "{}", '{"a,b","c"}', '{"{}",""}', r'{"\\"","\\\\"}', r'{"a\tb",NULL}', '{"NULL"}', "{NULL}",
     ]  # fmt: skip
+
+
+def test_what_a_killed_job_left_goes(transaction: Contract, tmp_path: Path) -> None:
+    settings = Settings(scratch_dir=tmp_path / "scratch")
+    killed = own_folder(settings, transaction)
+    left = killed.__enter__() / "rows"
+    left.mkdir()
+    with own_folder(settings, transaction) as folder:
+        assert left.parent == folder
+        assert list(folder.iterdir()) == []
+        assert folder.stat().st_mode & 0o077 == 0
+    assert list(settings.scratch_dir.iterdir()) == []
 
 
 def _lines(folder: Path) -> list[str]:
