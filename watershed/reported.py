@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg2 import sql
@@ -11,9 +11,9 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import aggregates, postgres
+from watershed.stores import aggregates, alerts, postgres
 
-ALERT_DAYS = 7
+ALERT_AGE = timedelta(days=7)
 """Older alerts are no news."""
 
 
@@ -92,15 +92,8 @@ def _unexplained(connection: Connection, contract: Contract) -> int:
 
 
 def _alert(connection: Connection, contract: Contract) -> NewestAlert | None:
-    row = _row(
-        connection,
-        "SELECT at, source, split_part(message, E'\\n', 1) FROM control.alert"
-        " WHERE (type IS NULL OR type = %s)"
-        f" AND at > clock_timestamp() - make_interval(days => {ALERT_DAYS})"
-        " ORDER BY alert DESC LIMIT 1",
-        contract.type,
-    )
-    return NewestAlert(*row) if row else None
+    found = alerts.newest(connection, contract.type, ALERT_AGE, limit=1)
+    return next((NewestAlert(a.at, a.source, a.message.split("\n")[0]) for a in found), None)
 
 
 def _row(connection: Connection, query: str, event_type: str) -> Any:

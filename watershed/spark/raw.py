@@ -18,7 +18,6 @@ from watershed.contracts.model import Contract
 from watershed.errors import StoreError
 from watershed.settings import Settings
 from watershed.spark.types import spark_type
-from watershed.stores import batches, postgres
 from watershed.stores.batches import Stretch
 from watershed.stores.raw import BLOCK, table
 
@@ -26,15 +25,6 @@ KEY = ["generation", "kafka_partition", "offset_block"]
 KEY_TYPES = "generation string, kafka_partition int, offset_block bigint"
 COUNTED = "_counted"
 """Marks the rows of batches that lie wholly in an interval: the time index has their number."""
-
-
-def arrived(
-    spark: SparkSession, settings: Settings, contract: Contract, start: datetime, end: datetime
-) -> DataFrame:
-    """The valid events with ``arrival_time`` in ``[start, end)``: all raw columns but the block."""
-    with postgres.connect(settings) as connection:
-        stretches = batches.arrived(connection, contract.type, start, end)
-    return read(spark, settings, contract, stretches, start, end).drop(COUNTED)
 
 
 def read(
@@ -45,7 +35,8 @@ def read(
     start: datetime,
     end: datetime,
 ) -> DataFrame:
-    """As :func:`arrived`, from stretches that :func:`batches.arrived` found, with ``_counted``."""
+    """The valid events with ``arrival_time`` in ``[start, end)``, of which :func:`batches.arrived`
+    found the stretches: all columns of the raw table but the block, and ``_counted``."""
     raw = spark.read.format("org.apache.spark.sql.cassandra").options(
         keyspace=settings.cassandra_keyspace, table=contract.type, directJoinSetting="on"
     ).load()  # fmt: skip

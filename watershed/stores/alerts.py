@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from psycopg2.extensions import connection as Connection
@@ -36,13 +36,17 @@ def alert(
     )
 
 
-def newest(connection: Connection, since: datetime, limit: int = 20) -> list[Alert]:
-    """The last alerts since then, the newest first, in this connection's transaction."""
+def newest(
+    connection: Connection, event_type: str, within: timedelta, limit: int = 20
+) -> list[Alert]:
+    """The last alerts about a contract, or about none, the newest first; those older than
+    ``within`` are no news. In this connection's transaction."""
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT at, source, type, message, detail FROM control.alert WHERE at >= %s"
+        "SELECT at, source, type, message, detail FROM control.alert"
+        " WHERE (type IS NULL OR type = %s) AND at > clock_timestamp() - %s"
         " ORDER BY alert DESC LIMIT %s",
-        [since, limit],
+        [event_type, within, limit],
     )
     return [Alert(*row) for row in cursor.fetchall()]
 

@@ -31,10 +31,9 @@ def sum_type(contract: Contract) -> str:
     return f"numeric(38,{declared.decimal[1] if declared.decimal else 0})"
 
 
-def identifiers(names: Iterable[str], alias: str | None = None) -> sql.Composed:
-    """Names with commas between, as columns of ``alias`` if there is one."""
-    parts = [[alias, name] if alias else [name] for name in names]
-    return listed([sql.Identifier(*part) for part in parts])
+def identifiers(names: Iterable[str]) -> sql.Composed:
+    """Names with commas between."""
+    return listed(map(sql.Identifier, names))
 
 
 def listed(parts: Iterable[sql.Composable]) -> sql.Composed:

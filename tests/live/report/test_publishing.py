@@ -218,7 +218,7 @@ def test_conflicts_are_recorded_and_alerted_once(
             ledger.publish(interval)
     ledger.check()
     assert ledger.noted
-    found = alerts.newest(world.connection, START - timedelta(days=9999))
+    found = alerts.newest(world.connection, "transaction", timedelta(days=1))
     alerted = [i.start for i, conflicts in ledger.conflicts.items() if conflicts]
     assert len(found) == len(alerted)
     assert all("repeat an id with other content" in one.message for one in found)
@@ -232,7 +232,7 @@ def test_what_duplicates_do_not_explain_is_alerted(world: World, dice: random.Ra
         " (SELECT min(curr_time) FROM speed.transaction_flow)"
     )
     publishing.publish(world.connection, world.contract, attempt)
-    found = alerts.newest(world.connection, START - timedelta(days=9999))
+    found = alerts.newest(world.connection, "transaction", timedelta(days=1))
     assert [one for one in found if "batch and flow differ" in one.message]
     assert world.query(
         "SELECT sum(unexplained_amount) < 0, sum(unexplained_events)::int"
