@@ -164,7 +164,7 @@ def _operation(
 def _todo(connection: Connection, contract: Contract, until: datetime | None) -> list[Settled]:
     """The ledger up to ``until``, in order; without a run where it cannot be made again."""
     with connection:
-        readable = expiry.readable_from(connection, contract)
+        readable = expiry.readable_from(connection, contract) + expiry.LONGEST_RUN
         cursor = connection.cursor()
         cursor.execute(
             "SELECT i.start_at, i.end_at, i.events,"

@@ -12,6 +12,9 @@ from watershed.errors import IntervalError
 EXPIRY_MARGIN = timedelta(hours=1)
 """So long before raw rows expire, their interval is no longer read again."""
 
+LONGEST_RUN = timedelta(hours=3)
+"""What expires sooner is not begun where there is a choice: it could not be published."""
+
 
 def readable_from(connection: Connection, contract: Contract) -> datetime:
     """From where on intervals can be made again exactly, in this connection's transaction: raw

@@ -20,9 +20,6 @@ from watershed.stores.operations import log_operation
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_S = 86_400
-FIRST_RUN = timedelta(hours=3)
-"""Raw events that expire sooner than this are left out of the first run: they might while it
-reads them."""
 
 
 class Interval(NamedTuple):
@@ -147,7 +144,7 @@ def _begin(connection: Connection, contract: Contract, interval_s: int, complete
     """
     oldest = batches.oldest(connection, contract.type), flow.oldest(connection, contract)
     start = end = floor(min((time for time in oldest if time), default=complete), interval_s)
-    readable = expiry.readable_from(connection, contract) + FIRST_RUN
+    readable = expiry.readable_from(connection, contract) + expiry.LONGEST_RUN
     if start < readable:
         end = floor(readable, interval_s) + timedelta(seconds=interval_s)
     if end >= complete:

@@ -6,6 +6,7 @@ import random
 import shutil
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
 from watershed import settling
+from watershed.contracts.model import Contract
 from watershed.errors import AttemptError, IntervalError, LeaseHeldError, StackError
 from watershed.settings import Settings
 from watershed.settling import Settled, chunks, rebuild_report
@@ -22,6 +24,8 @@ from watershed.stores import attempts, intervals, postgres
 from watershed.stores.attempts import Attempt
 from watershed.stores.checksums import checksums
 from watershed.stores.intervals import Interval
+
+HOUR = timedelta(hours=1)
 
 
 def _nothing(*_: object) -> None:
@@ -124,6 +128,26 @@ def test_another_query_begins_anew(
     assert settled.query(
         "SELECT DISTINCT query_sha256 FROM control.interval JOIN control.attempt USING (attempt)"
     ) == [(loaded[0].query_sha256,)]
+
+
+def test_what_would_expire_meanwhile_is_left_out(
+    database: Settings, contract: Contract, dice: random.Random
+) -> None:
+    """The first chunk would be refused when it is published, and the next time, and again."""
+    now = datetime.now(UTC)
+    with postgres.connect(database) as connection:
+        world = World(connection, contract, intervals.floor(now - 21 * HOUR, WIDTH_S))
+        world.start()
+        end = world.clock + 24 * WIDTH
+        world.arrive(some_records(dice, [], world.clock, end, 200))
+        world.pass_time(end)
+        world.settle()
+        retention = contract.retention.model_copy(update={"ttl_days": 1})
+        world.contract = contract.model_copy(update={"retention": retention})
+        done, loaded, _ = _rebuild(database, world)
+        assert done.left_out in (12, 13)
+        assert done.left_out + done.intervals == 24
+        assert loaded[0].start >= now - 20 * HOUR
 
 
 def test_what_fails_a_check_stays_as_it_was(
