@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from contextlib import suppress
 
 import psutil
 
 ORPHANED = 70
 """The exit code of a job whose parent is gone."""
+
+POLL_S = 0.2
 
 log = logging.getLogger("watershed.parent")
 
@@ -27,7 +30,10 @@ def end_with(pid: int) -> None:
 
 def _wait(pid: int) -> None:
     with suppress(psutil.NoSuchProcess):  # it had ended before
-        psutil.Process(pid).wait()
+        parent = psutil.Process(pid)
+        # One that ended stays a zombie for as long as nobody asks how: in a container, for ever.
+        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(POLL_S)
     log.error("process %s, which this job was started for, is gone: it ends", pid)
     logging.shutdown()
     os._exit(ORPHANED)  # at once: Spark's own way out would wait for its tasks
