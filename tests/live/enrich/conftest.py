@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from psycopg2 import sql
@@ -13,6 +14,9 @@ from tests.progress import is_caught_up
 from tests.stack import Stack, wait_until
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
+from watershed.stack.home import Home
+from watershed.stack.processes import spawn
+from watershed.stack.services.mariadb import mariadb
 from watershed.stack.services.postgres import ADMIN
 from watershed.stores import postgres
 
@@ -32,9 +36,25 @@ def snapshot(
     own = {"postgres_database": "test_reference", "lake_dir": tmp_path_factory.mktemp("lake")}
     settings = stack.settings.model_copy(update=own)
     _on_server(stack.settings, "CREATE DATABASE test_reference TEMPLATE {}", migrated)
-    run(stack, settings, "jobs/refresh_reference.py")
+    with treasury(stack.home):
+        run(stack, settings, "jobs/refresh_reference.py")
     yield settings
     _on_server(stack.settings, "DROP DATABASE test_reference WITH (FORCE)")
+
+
+@contextmanager
+def treasury(home: Home) -> Iterator[None]:
+    """The stack's MariaDB, for a while: its speed layer goes without."""
+    service = mariadb(home)
+    service.prepare()
+    process = spawn(service, home)
+    try:
+        wait_until(service.ready, "MariaDB answers")
+        service.after()
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def _on_server(settings: Settings, statement: str, *names: str) -> None:

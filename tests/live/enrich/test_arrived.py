@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -53,10 +52,10 @@ BATCHES = [
 ]
 
 
-@pytest.fixture
-def app(stack: Stack, tmp_path: Path) -> Application:
+@pytest.fixture(scope="module")
+def app(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Application:
     """Raw rows and the time index, as the stream would have left them."""
-    made = application(stack, tmp_path, TYPE)
+    made = application(stack, tmp_path_factory.mktemp("arriving"), TYPE)
     contract = made.contract(TYPE)
     with cassandra.connect(made.settings) as session:
         for place, seconds in _events():
@@ -72,6 +71,12 @@ def app(stack: Stack, tmp_path: Path) -> Application:
         for number, batch in enumerate(BATCHES):
             index(connection, contract, batch.generation, _range(batch), number)
     return made
+
+
+@pytest.fixture(scope="module")
+def found(app: Application) -> dict[str, Any]:
+    """What is read of the interval."""
+    return arrived(app.stack, app.settings, TYPE, START, END)
 
 
 def _events() -> Iterator[tuple[Place, float]]:
@@ -97,8 +102,7 @@ def _places(found: dict[str, Any]) -> list[Place]:
     )
 
 
-def test_events_of_an_interval_and_no_others(app: Application) -> None:
-    found = arrived(app.stack, app.settings, TYPE, START, END)
+def test_events_of_an_interval_and_no_others(app: Application, found: dict[str, Any]) -> None:
     assert _places(found) == sorted(p for p, seconds in _events() if 0 <= seconds < 300)
     assert found["said"] == ""
     assert found["columns"] == [
@@ -108,15 +112,14 @@ def test_events_of_an_interval_and_no_others(app: Application) -> None:
     assert {str(row["amount"]) for row in found["rows"]} == {"-0.1"}
 
 
-def test_cassandra_is_asked_by_key_and_range(app: Application) -> None:
-    plan = arrived(app.stack, app.settings, TYPE, START, END)["plan"]
-    joins = [line for line in plan.splitlines() if "Cassandra Direct Join" in line]
+def test_cassandra_is_asked_by_key_and_range(found: dict[str, Any]) -> None:
+    joins = [line for line in found["plan"].splitlines() if "Cassandra Direct Join" in line]
     assert len(joins) == 4  # one per generation and Kafka partition
     ranges = [(BLOCK - 3, BLOCK + 5), (7, 13), (2 * BLOCK - 2, 2 * BLOCK + 2), (0, 2)]
     for line, (start, stop) in zip(joins, ranges, strict=True):
         assert f'"kafka_offset" >= ?:{start}' in line, line
         assert f'"kafka_offset" < ?:{stop}' in line, line
-    assert "Cassandra Scan" not in plan
+    assert "Cassandra Scan" not in found["plan"]
 
 
 def test_rows_that_are_missing_are_noticed(app: Application) -> None:

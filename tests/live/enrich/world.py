@@ -50,7 +50,10 @@ class World:
     def intervals(self, width: timedelta) -> list[Interval]:
         """Everything that arrived, in intervals of a width; the last one is empty."""
         cursor = self.connection.cursor()
-        cursor.execute("SELECT min(arrival_min), max(arrival_max) FROM control.stream_batch")
+        cursor.execute(
+            "SELECT min(arrival_min), max(arrival_max) FROM control.stream_batch WHERE type = %s",
+            [self.contract.type],
+        )
         first, last = cursor.fetchone() or (None, None)
         self.connection.rollback()
         assert first is not None
