@@ -16,7 +16,7 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
-from watershed.stores import attempts, facts, flow, staged
+from watershed.stores import attempts, facts, flow, staged, versions
 from watershed.stores.attempts import Attempt
 from watershed.stores.columns import listed
 from watershed.stores.staged import FIRST
@@ -157,13 +157,13 @@ def _nulls(staged: _Staged) -> Iterator[Checked]:
 
 
 def _range(staged: _Staged) -> Iterator[Checked]:
-    """The measure is within the contract's bounds."""
+    """The measure is within the bounds of a version that events came in under."""
     name = staged.contract.measure[1]
-    field = staged.contract.fields[name]
+    minimum, maximum = versions.bounds(staged.cursor.connection, staged.contract, name)
     outside = staged.count(
         "SELECT count(*) FROM {staging} WHERE {field} < %(minimum)s OR {field} > %(maximum)s",
-        minimum=field.minimum,
-        maximum=field.maximum,
+        minimum=minimum,
+        maximum=maximum,
     )
     yield _none("range", outside, f"rows whose {name} is outside the contract's bounds")
 

@@ -7,7 +7,8 @@ may add fields that may be absent, and change rules; it takes effect when a stre
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
@@ -66,6 +67,25 @@ def take(connection: Connection, contract: Contract, at: Mapping[int, Progress])
             "UPDATE control.stream SET contract_version = %s WHERE type = %s",
             [contract.version, contract.type],
         )
+
+
+def bounds(
+    connection: Connection, contract: Contract, field: str
+) -> tuple[Decimal | None, Decimal | None]:
+    """The least and the most that any version allows a number to be, None where one sets no bound;
+    in this connection's transaction."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT definition FROM control.contract WHERE type = %s", [contract.type])
+    known = [definition(contract), *(stored for (stored,) in cursor.fetchall())]
+    said = [one["fields"][field] for one in known if field in one["fields"]]
+    return _widest(said, "minimum", min), _widest(said, "maximum", max)
+
+
+def _widest(
+    said: list[dict[str, Any]], bound: str, widest: Callable[[list[Decimal]], Decimal]
+) -> Decimal | None:
+    found = [Decimal(one[bound]) for one in said if one.get(bound) is not None]
+    return widest(found) if len(found) == len(said) else None
 
 
 def definition(contract: Contract) -> dict[str, Any]:

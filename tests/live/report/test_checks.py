@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from tests.live.report.world import WIDTH, World, some_records
 from watershed.errors import AttemptError
-from watershed.stores import checks, publishing, staged
+from watershed.stores import checks, publishing, staged, versions
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
 
@@ -126,6 +127,25 @@ def test_what_was_dropped_unpublished_cannot_be_checked(world: World, attempt: A
         staged.drop(world.connection, attempt)
     with pytest.raises(AttemptError, match="is gone\n  -> load it again"):
         checks.check_staging(world.connection, world.contract, attempt)
+
+
+@pytest.mark.parametrize(
+    ("known", "version", "expected"), [(True, 2, set()), (False, 2, {"range"}), (True, 3, set())]
+)
+def test_what_an_older_version_allowed_is_in_range(
+    world: World, attempt: Attempt, known: bool, version: int, expected: set[str]
+) -> None:
+    """Else what came in before a deployment could never be settled after it."""
+    if known:
+        versions.take(world.connection, world.contract, {})
+    bound = Decimal(10) if version == 2 else None
+    amount = world.contract.fields["amount"].model_copy(
+        update={"minimum": bound and -bound, "maximum": bound}
+    )
+    fields = world.contract.fields | {"amount": amount}
+    world.contract = world.contract.model_copy(update={"fields": fields, "version": version})
+    assert any(abs(one.amount) > 10 for one in world.records)
+    assert _failing(world, attempt) == expected
 
 
 @pytest.mark.parametrize("case", CASES)
