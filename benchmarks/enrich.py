@@ -30,7 +30,7 @@ from watershed.stack.spark import spark_environment
 from watershed.stores import postgres
 
 TOPIC = "transaction"
-PORT_OFFSET = 25_000
+PORT_OFFSET = 22_000  # its ports lie below those that clients are given
 PRODUCERS = 3
 HISTORY = 20
 """So many times the small interval's events are stored at the end."""
