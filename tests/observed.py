@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -32,13 +34,19 @@ def listening(stack: Stack) -> set[str]:
 
 
 def _connections(process: psutil.Process) -> list[Any]:
-    """Its connections; none once it has ended, which only root may look at until it is reaped."""
+    """Its connections; none where only root may look, as at one that ended until it is reaped."""
     try:
         return list(process.net_connections())
     except psutil.Error:
-        if not ended(process):
+        if not ended(process) and not _hides(process):
             raise
         return []
+
+
+def _hides(process: psutil.Process) -> bool:
+    """Whether it lets only root look at it, as Airflow's workers do: its files in /proc are
+    root's."""
+    return Path("/proc", str(process.pid)).stat().st_uid != process.uids().real
 
 
 def visible(stack: Stack) -> dict[str, str]:
@@ -50,8 +58,9 @@ def visible(stack: Stack) -> dict[str, str]:
 
 
 def _arguments(process: psutil.Process) -> str:
-    """Its arguments and environment; nothing once it has ended."""
+    """Its arguments, and its environment where it can be seen; nothing once it has ended."""
     try:
-        return " ".join([*process.cmdline(), *process.environ().values()])
-    except psutil.NoSuchProcess:
+        shown = process.environ().values() if not _hides(process) or os.geteuid() == 0 else ()
+        return " ".join([*process.cmdline(), *shown])
+    except (psutil.NoSuchProcess, FileNotFoundError):
         return ""

@@ -16,7 +16,7 @@ from tests.batch.conftest import ENRICH, INTERVAL_S, produce, settled_until, wai
 from tests.batch.processes import drivers, held, kill_task, spark, wait_blocked, wait_no_spark
 from tests.batch.settled import expected, inconsistencies, reported
 from tests.oracle import Oracle
-from tests.stack import Stack, wait_until
+from tests.stack import Stack, ended, wait_until
 from watershed.contracts.model import Contract
 from watershed.stores.checksums import checksums
 from watershed.stores.intervals import floor
@@ -95,11 +95,14 @@ def test_a_killed_scheduler_leaves_no_spark_and_its_run_ends_well(
     run = airflow.trigger(ENRICH, start=first_start(connection).isoformat())
     wait_until(lambda: bool(drivers(batch_stack)), "Spark runs", 180)
     restarts = batch_stack.restarts("airflow-scheduler")
+    family = batch_stack.process("airflow-scheduler").children(recursive=True)
     if with_all_it_started:
         batch_stack.send("airflow-scheduler", signal.SIGKILL)
     else:
         psutil.Process(batch_stack.process("airflow-scheduler").pid).kill()
     batch_stack.wait_restarted("airflow-scheduler", restarts)
+    assert family
+    wait_until(lambda: all(map(ended, family)), "what it had started has ended")
     assert len(drivers(batch_stack)) <= 1
     assert run.wait(timeout_s=400) == "success"
     wait_no_spark(batch_stack)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from pwd import struct_passwd
 from typing import Any
@@ -75,6 +76,25 @@ def belonging_to(home: Home, service: str | None = None) -> list[psutil.Process]
     """
     marks = {MARK: str(home.path)} | ({SERVICE_MARK: service} if service else {})
     return [one for one in psutil.process_iter() if marks.items() <= _environment(one).items()]
+
+
+def hiding(session: int) -> list[psutil.Process]:
+    """Those of a session that only root may look at, as Airflow's workers: they show no mark.
+
+    ``session`` is the pid of the service that led it. Nothing hides from root.
+    """
+    return [process for process in psutil.process_iter() if _hides_in(process, session)]
+
+
+def _hides_in(process: psutil.Process, session: int) -> bool:
+    try:
+        process.environ()
+    except psutil.AccessDenied:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            return process.uids().real == os.getuid() and os.getsid(process.pid) == session
+    except psutil.NoSuchProcess:
+        pass  # it has ended
+    return False
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

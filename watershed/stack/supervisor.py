@@ -21,7 +21,7 @@ import psutil
 from watershed.errors import StackError, WatershedError
 from watershed.stack.home import Home
 from watershed.stack.logs import forget, trim
-from watershed.stack.processes import belonging_to, end_all, spawn
+from watershed.stack.processes import belonging_to, end_all, hiding, spawn
 from watershed.stack.service import Service
 from watershed.stack.services import services
 from watershed.stack.state import ServiceState, StackState, hold
@@ -70,7 +70,8 @@ class Supervisor:
         try:
             self._stop()
         finally:
-            end_all(belonging_to(self._home))  # also what outlived the program that started it
+            hiding = [one for name in self._processes for one in self._hiding(name)]
+            end_all([*belonging_to(self._home), *hiding])  # also what outlived who started it
         for thread in threads:
             thread.join()
         return self._state.error
@@ -117,7 +118,7 @@ class Supervisor:
     def _start(self, service: Service) -> subprocess.Popen[bytes] | None:
         """Start the program; None when the stack stops instead."""
         # A killed one's children may go on: with tasks of Airflow's, which would be done twice.
-        end_all(belonging_to(self._home, service.name), GRACE_S)
+        end_all([*belonging_to(self._home, service.name), *self._hiding(service.name)], GRACE_S)
         service.prepare()
         with self._lock:  # a stop must see every process that was started
             if self._stopping.is_set():
@@ -126,6 +127,11 @@ class Supervisor:
             self._processes[service.name] = process
         self._report(service, status="starting", pid=process.pid)
         return process
+
+    def _hiding(self, name: str) -> list[psutil.Process]:
+        """What a service's last process may have left that does not show whose it is."""
+        last = self._processes.get(name)
+        return hiding(last.pid) if last else []
 
     def _become_ready(
         self, service: Service, process: subprocess.Popen[bytes], started: float
