@@ -225,6 +225,42 @@ COMMENT ON COLUMN report.open_position.live_until IS
 COMMENT ON COLUMN report.open_position.live_age IS 'How long ago that is';
 
 
+CREATE OR REPLACE VIEW report.settled_position AS
+SELECT
+    currency, name AS currency_name,
+    position, limit_amount AS position_limit,
+    round(100 * abs(position) / nullif(limit_amount, 0), 1) AS usage_percent,
+    abs(position) > limit_amount AS is_breached,
+    transactions, settled_until
+FROM (
+    SELECT currency_code AS currency, sum(batch_value)::numeric(38,2) AS position,
+        sum(event_count)::bigint AS transactions
+    FROM (
+        SELECT currency_code, batch_value, event_count FROM report.transaction_opening
+        UNION ALL
+        SELECT currency_code, batch_value, event_count FROM report.transaction_settled
+    ) AS part
+    GROUP BY currency_code
+) AS total
+LEFT JOIN reference.currency USING (currency)
+LEFT JOIN reference.position_limit USING (currency)
+CROSS JOIN (SELECT settled_until FROM control.stream WHERE type = 'transaction') AS clock;
+
+COMMENT ON VIEW report.settled_position IS
+    'The bank''s position per currency by settled transactions alone, and its limit';
+COMMENT ON COLUMN report.settled_position.currency IS 'ISO 4217 code of the amounts';
+COMMENT ON COLUMN report.settled_position.currency_name IS 'Name of the currency';
+COMMENT ON COLUMN report.settled_position.position IS
+    'Opening balance and all settled transactions, each once';
+COMMENT ON COLUMN report.settled_position.position_limit IS
+    'How far from zero it may be, either way; null: no limit';
+COMMENT ON COLUMN report.settled_position.usage_percent IS 'Share of the limit that it takes up';
+COMMENT ON COLUMN report.settled_position.is_breached IS 'Whether it is over the limit';
+COMMENT ON COLUMN report.settled_position.transactions IS 'How many are behind it';
+COMMENT ON COLUMN report.settled_position.settled_until IS
+    'Arrival time up to which everything was settled, or skipped';
+
+
 -- Whole days, the intervals of the day that t is in, the facts of the interval that it is in. It
 -- reads tables that its caller may not. Plans depend on what lies before t, so none is kept.
 CREATE OR REPLACE FUNCTION report.open_position_at(t timestamptz)

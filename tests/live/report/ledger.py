@@ -106,6 +106,7 @@ class Ledger:
             ),
             "conflicts": sorted(self.noted),
             "position": self.position(),
+            "settled_position": added(self.settled, "currency"),
         }
 
     def _intervals(self) -> Sums:
@@ -142,6 +143,9 @@ class Ledger:
             "conflicts": sorted(query(
                 "SELECT kafka_partition, kafka_offset FROM control.conflict")),
             "position": self.position_found(),
+            "settled_position": keyed(query(
+                "SELECT currency, position, transactions FROM report.settled_position"
+                " WHERE transactions <> 0"), 1),
         }  # fmt: skip
 
     def position_found(self) -> dict[str, tuple[Decimal, int]]:
