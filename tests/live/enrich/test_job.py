@@ -20,8 +20,8 @@ from watershed.stores.intervals import Interval
 
 CENT = Decimal("0.01")
 EVENT = (
-    "generation, kafka_partition, kafka_offset, arrival_time, transaction_id, event_time, branch,"
-    " currency, amount"
+    "generation, kafka_partition, kafka_offset, arrival_time, transaction_id::text, event_time,"
+    " branch, currency, amount"
 )
 EVERYTHING = f"{EVENT}, interval_start, payload_hash, is_first, region, amount_eur, amount_rub"
 

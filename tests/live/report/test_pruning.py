@@ -41,7 +41,10 @@ def settled(world: World, ledger: Ledger, dice: random.Random) -> World:
     for skipped in (START + 4 * WIDTH, MONTH + 20 * WIDTH, START + 4 * HOUR):
         while world.clock <= min(skipped, START + 4 * HOUR - WIDTH):
             end = world.clock + 20 * WIDTH / 5
-            world.arrive(some_records(dice, world.records, world.clock, end, 12))
+            records = some_records(dice, world.records, world.clock, end, 12)
+            if skipped < end:  # chance leaves some intervals empty: not this one
+                records += some_records(dice, world.records, skipped, skipped + WIDTH, 1)
+            world.arrive(records)
             world.pass_time(end)
         if skipped < START + 4 * HOUR:
             for one in world.settle(Interval(_until(world), skipped)).intervals:
