@@ -19,6 +19,7 @@ from watershed.errors import StackError
 from watershed.stack.checks import problems
 from watershed.stack.home import ROOT, Home
 from watershed.stack.services import services
+from watershed.stack.services.mariadb import mariadb
 from watershed.stack.state import hold, read_state
 from watershed.stack.supervisor import Supervisor
 
@@ -29,7 +30,7 @@ POLL_S = 0.25
 
 @contextmanager
 def servers(home: Home) -> Iterator[None]:
-    """Kafka, Cassandra, PostgreSQL and Redis, ready; everything in ``home`` is deleted after.
+    """Kafka, Cassandra, the databases and Redis, ready; everything in ``home`` is deleted after.
 
     Raises StackError when something is missing, or when there is a stack in ``home`` already.
     """
@@ -85,7 +86,7 @@ def main(path: str, port_offset: str) -> int:
         raise StackError(f"a stack is running in {home.path} already")
     home.prepare()
     alone = [service for service in services(home, rate=0) if not service.needs]
-    return 1 if Supervisor(home, alone).run() else 0
+    return 1 if Supervisor(home, [*alone, mariadb(home)]).run() else 0
 
 
 if __name__ == "__main__":
