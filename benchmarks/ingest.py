@@ -29,8 +29,8 @@ from watershed.cli.shared import AsJson, err, fail, say
 from watershed.errors import WatershedError
 from watershed.settings import Settings
 from watershed.stack.home import ROOT, Home
-from watershed.stack.jars import class_path
 from watershed.stack.processes import environment
+from watershed.stack.spark import spark_environment
 
 TOPIC = "transaction"
 PORT_OFFSET = 23_000
@@ -63,21 +63,13 @@ def peer(home: Home, name: str, *arguments: str) -> Run:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.peers.{name}", *arguments],
         cwd=ROOT,
-        env=environment(home) | _spark(),
+        env=environment(home) | spark_environment(),
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise WatershedError(f"{name} failed: {done.stderr[-1200:]}")
     return last_run(done.stdout)
-
-
-def _spark() -> dict[str, str]:
-    return {
-        "WATERSHED_SPARK_JARS": class_path("spark"),
-        "SPARK_CONF_DIR": str(ROOT / "infra" / "local" / "spark"),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-    }
 
 
 def _stream(home: Home, settings: Settings, report: Report) -> None:

@@ -51,12 +51,12 @@ def topic(stack: Stack) -> str:
 def migrated(stack: Stack, transaction: Contract) -> Iterator[str]:
     """A database of the stack's server with every table and no rows, to be copied."""
     name = "test_template"
-    _on_server(stack.settings, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    on_server(stack.settings, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
     settings = stack.settings.model_copy(update={"postgres_database": name})
     postgres.ensure_database(settings, ADMIN, settings.secret("postgres_admin_password"))
     postgres.ensure_tables(settings, [transaction])
     yield name
-    _on_server(stack.settings, "DROP DATABASE {} WITH (FORCE)", name)
+    on_server(stack.settings, "DROP DATABASE {} WITH (FORCE)", name)
 
 
 @pytest.fixture
@@ -64,12 +64,13 @@ def database(stack: Stack, migrated: str) -> Iterator[Settings]:
     """Settings of a scratch database in the stack's server, with the contract's empty tables."""
     name = f"test_{uuid4().hex[:8]}"
     owner = stack.settings.postgres_user
-    _on_server(stack.settings, "CREATE DATABASE {} TEMPLATE {} OWNER {}", name, migrated, owner)
+    on_server(stack.settings, "CREATE DATABASE {} TEMPLATE {} OWNER {}", name, migrated, owner)
     yield stack.settings.model_copy(update={"postgres_database": name})
-    _on_server(stack.settings, "DROP DATABASE {} WITH (FORCE)", name)
+    on_server(stack.settings, "DROP DATABASE {} WITH (FORCE)", name)
 
 
-def _on_server(settings: Settings, statement: str, *names: str) -> None:
+def on_server(settings: Settings, statement: str, *names: str) -> None:
+    """Run a statement as PostgreSQL's administrator, outside of a transaction."""
     password = settings.secret("postgres_admin_password")
     with postgres.connect(settings, dbname="postgres", user=ADMIN, password=password) as server:
         server.autocommit = True

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from psycopg2 import sql
 
+from tests.live.conftest import on_server
 from tests.live.enrich.spark import run
 from tests.live.enrich.world import World, copy_rows
 from tests.progress import is_caught_up
@@ -17,7 +17,6 @@ from watershed.settings import Settings
 from watershed.stack.home import Home
 from watershed.stack.processes import spawn
 from watershed.stack.services.mariadb import mariadb
-from watershed.stack.services.postgres import ADMIN
 from watershed.stores import postgres
 
 EVENTS = 3000
@@ -35,11 +34,11 @@ def snapshot(
     """
     own = {"postgres_database": "test_reference", "lake_dir": tmp_path_factory.mktemp("lake")}
     settings = stack.settings.model_copy(update=own)
-    _on_server(stack.settings, "CREATE DATABASE test_reference TEMPLATE {}", migrated)
+    on_server(stack.settings, "CREATE DATABASE test_reference TEMPLATE {}", migrated)
     with treasury(stack.home):
         run(stack, settings, "jobs/refresh_reference.py")
     yield settings
-    _on_server(stack.settings, "DROP DATABASE test_reference WITH (FORCE)")
+    on_server(stack.settings, "DROP DATABASE test_reference WITH (FORCE)")
 
 
 @contextmanager
@@ -55,13 +54,6 @@ def treasury(home: Home) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(30)
-
-
-def _on_server(settings: Settings, statement: str, *names: str) -> None:
-    password = settings.secret("postgres_admin_password")
-    with postgres.connect(settings, dbname="postgres", user=ADMIN, password=password) as server:
-        server.autocommit = True
-        server.cursor().execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 @pytest.fixture
