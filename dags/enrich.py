@@ -6,8 +6,8 @@ follows the other; the numbers of each are below its tab *Storage*, in *XCom*:
 
 1. `gate` waits, without a worker, until the stream's watermark has passed the interval, and until
    there is a snapshot of the reference data.
-2. `begin` takes the newest snapshot and begins an attempt, which names all its inputs. *Attempt,
-   range, intervals, snapshot.*
+2. `begin` chooses the range and the snapshot, and begins an attempt, which names all its inputs.
+   *Attempt, range, intervals, snapshot.*
 3. `load` is Spark: it reads the raw events by key, runs `schemas/{type}/enrich.sql` and fills the
    table `staging.{type}_ATTEMPT`. *Seconds.*
 4. `check` looks at what was staged. *Events, repeated ones, references without a row, each check.*
@@ -19,10 +19,13 @@ follows the other; the numbers of each are below its tab *Storage*, in *XCom*:
 When `reconcile` succeeds, the asset `report.{type}` is updated.
 
 **By hand.** *Trigger* with a *partition key*, an interval's start such as `2026-01-31T12:00`, or
-with a *start* and an *end* in the form: those intervals are settled again, with the newest
-reference data and today's query. With neither, everything unsettled is settled. A *backfill* does
-each interval of a range in a run of its own; the form's range does them all in one Spark run, and
-is refused where that would be too large.
+with a *start* and an *end* in the form: those intervals are settled again. With neither,
+everything unsettled is settled. A *backfill* does each interval of a range in a run of its own; the
+form's range does them all in one Spark run, and is refused where that would be too large.
+
+**With which inputs.** What is settled again takes today's query, and the snapshot of the reference
+data that it was settled with; with *Reference data* set to `newest`, the newest one: choose that to
+apply a correction to the past. What nobody has settled takes the newest in any case.
 
 **Repeating is safe.** Clear `begin` for a new attempt, `load` to load the same one again, `publish`
 to publish it again. Of two attempts that overlap PostgreSQL lets only the newer one publish, and
@@ -54,6 +57,7 @@ from airflow.sdk import (
 
 from watershed.orchestration import enrichment
 from watershed.orchestration.gate import Gate
+from watershed.orchestration.inputs import AS_SETTLED, NEWEST
 from watershed.orchestration.project import default_args, reported
 from watershed.orchestration.ranges import KEY_FORMAT, cron
 from watershed.orchestration.spark import SparkJob
@@ -87,6 +91,14 @@ def enrich(event_type: str, interval_s: int, gate_timeout_s: int) -> DAG:
                 title="End of the range",
                 description="Widened to the end of an interval.",
                 **TIME,
+            ),
+            "reference": Param(
+                AS_SETTLED,
+                type="string",
+                enum=[AS_SETTLED, NEWEST],
+                title="Reference data",
+                description="What is settled again takes the snapshot that it was settled with, or"
+                " the newest one, which has all corrections.",
             ),
         },
         tags=["enrich", event_type],

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     spark_ui_port: int = Field(4040, description="port of Spark's page; 0 switches it off")
 
     parent_pid: int = Field(
-        0, ge=0, description="process that a batch job must not outlive; 0: none"
+        0, ge=0, description="process that a job or command must not outlive; 0: none"
     )
 
     stream_trigger_ms: int = Field(500, ge=0, description="shortest time between batches")

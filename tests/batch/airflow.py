@@ -57,12 +57,13 @@ class Airflow:
         run: str = self.call("POST", f"/dags/{dag}/dagRuns", body)["dag_run_id"]
         return Run(self, dag, run)
 
-    def backfill(self, dag: str, first: str, last: str) -> list[Run]:
+    def backfill(self, dag: str, first: str, last: str, **params: Any) -> list[Run]:
         """Back-fill the partitions from one moment to another, both included."""
         body = {
             "dag_id": dag,
             "from_date": first,
             "to_date": last,
+            "dag_run_conf": params,
             "reprocess_behavior": "completed",
             "max_active_runs": 1,
         }

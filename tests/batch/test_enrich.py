@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -21,7 +22,7 @@ from tests.batch.settled import expected, inconsistencies, reported
 from tests.oracle import Oracle
 from tests.stack import Stack
 from watershed.contracts.model import Contract
-from watershed.stores import attempts
+from watershed.stores import attempts, reference
 from watershed.stores.checksums import checksums
 from watershed.stores.intervals import Interval
 
@@ -48,6 +49,18 @@ def attempt_at(connection: Connection, start: datetime) -> int:
     cursor = connection.cursor()
     cursor.execute("SELECT attempt FROM control.interval WHERE start_at = %s", [start])
     return int(cursor.fetchone()[0])  # type: ignore[index]
+
+
+@pytest.fixture
+def newest(airflow: Airflow, connection: Connection, busiest: Interval) -> int:
+    """A snapshot of the reference data that is newer than the one ``busiest`` was settled with."""
+    [has] = attempts.snapshots(connection, "transaction", [busiest]).values()
+    found = reference.newest(connection).snapshot
+    if found == has:
+        assert airflow.trigger("refresh_reference").wait() == "success"
+        found = reference.newest(connection).snapshot
+    assert found > has
+    return found
 
 
 def settled_by_itself(airflow: Airflow) -> Run:
@@ -128,14 +141,20 @@ def test_other_content_under_a_known_id_is_a_conflict(
 
 
 def test_one_interval_again_by_hand_changes_nothing(
-    airflow: Airflow, connection: Connection, transaction: Contract, busiest: Interval
+    airflow: Airflow,
+    connection: Connection,
+    transaction: Contract,
+    busiest: Interval,
+    newest: int,
 ) -> None:
+    """It takes the reference data that it was settled with, though there is a newer snapshot."""
     before, attempt = checksums(connection, transaction), attempt_at(connection, busiest.start)
     run = airflow.trigger(ENRICH, start=busiest.start.isoformat())
     assert run.wait() == "success"
     begun = run.numbers("begin")
     assert datetime.fromisoformat(begun["start"]) == busiest.start
     assert begun["intervals"] == 1
+    assert begun["snapshot"] < newest
     assert attempt_at(connection, busiest.start) == begun["attempt"] > attempt
     assert checksums(connection, transaction) == before
 
@@ -145,19 +164,43 @@ def test_one_interval_again_by_hand_changes_nothing(
     assert checksums(connection, transaction) == before
 
 
-def test_a_backfill_of_settled_intervals_changes_nothing(
-    airflow: Airflow, connection: Connection, transaction: Contract, busiest: Interval
+def test_a_backfill_with_newer_reference_data_that_is_the_same_changes_nothing(
+    airflow: Airflow,
+    connection: Connection,
+    transaction: Contract,
+    busiest: Interval,
+    newest: int,
 ) -> None:
     before, attempt = checksums(connection, transaction), attempt_at(connection, busiest.start)
     first = busiest.start - STEP
-    runs = airflow.backfill(ENRICH, first.isoformat(), busiest.start.isoformat())
+    runs = airflow.backfill(
+        ENRICH, first.isoformat(), busiest.start.isoformat(), reference="newest"
+    )
     assert [run.state() for run in runs] == ["success", "success"]
     begun = sorted((run.numbers("begin")["start"], run.numbers("begin")["end"]) for run in runs)
     assert begun == [
         (start.isoformat(), (start + STEP).isoformat()) for start in (first, busiest.start)
     ]
+    assert {run.numbers("begin")["snapshot"] for run in runs} == {newest}
     assert attempt_at(connection, busiest.start) > attempt
     assert checksums(connection, transaction) == before
+
+
+def test_everything_again_by_command_changes_nothing(
+    batch_stack: Stack, connection: Connection, transaction: Contract, busiest: Interval
+) -> None:
+    """``./ws rebuild report``, from Cassandra, beside the runs of Airflow's."""
+    before, attempt = checksums(connection, transaction), attempt_at(connection, busiest.start)
+    done = json.loads(batch_stack.ws("rebuild", "report", "transaction", "--json").stdout)
+    assert attempt_at(connection, busiest.start) > attempt
+    assert checksums(connection, transaction) == before
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT count(*), sum(rows), sum(duplicates) FROM control.interval"
+        " JOIN control.attempt USING (attempt) WHERE run_id LIKE './ws rebuild%'"
+    )
+    assert cursor.fetchone() == (done["intervals"], done["rows"], done["duplicates"])
+    assert done["rows"] > 0
 
 
 def test_a_range_that_cannot_be_settled_is_refused_at_once(

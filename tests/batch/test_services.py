@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pymysql
 import pytest
 
@@ -9,10 +12,13 @@ from tests.batch.airflow import Airflow
 from tests.observed import LOOPBACK, listening, visible
 from tests.stack import Stack
 from watershed.errors import StoreError
+from watershed.stack import services
+from watershed.stack.airflow_database import KEPT
 from watershed.stack.home import SECRETS
+from watershed.stack.processes import spawn
 from watershed.stack.services import BATCH
 from watershed.stack.services.airflow import API, DAG_PROCESSOR, SCHEDULER, TRIGGERER
-from watershed.stores import mysql
+from watershed.stores import mysql, postgres
 
 
 def test_status_tells_of_the_batch_layer(batch_stack: Stack) -> None:
@@ -59,6 +65,27 @@ def test_airflow_wants_its_password(airflow: Airflow) -> None:
     with pytest.raises(AssertionError, match="401"):
         stranger._send("GET", "/api/v2/dags", None)
     assert airflow.call("GET", "/dags")["dags"]
+
+
+def test_airflow_forgets_what_is_old(batch_stack: Stack, airflow: Airflow) -> None:
+    """An entry of its log that is older than what is kept goes; the runs of today stay."""
+    settings = batch_stack.settings
+    login = {"dbname": "airflow", "user": "airflow"}
+    login["password"] = settings.secret("airflow_database_password")
+    old = "INSERT INTO log (dttm, event, extra) VALUES (%s, 'old', '')"
+    runs = {one["dag_run_id"] for one in airflow.runs("heartbeat")}
+    api, *_ = services.airflow.airflow(batch_stack.home)
+    assert api.upkeep is not None
+    with postgres.connect(settings, **login) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute(old, [datetime.now(UTC) - KEPT - timedelta(hours=1)])
+        cursor.execute(old, [datetime.now(UTC) - KEPT + timedelta(hours=1)])
+        assert spawn(replace(api, command=api.upkeep()), batch_stack.home).wait() == 0
+        cursor.execute("SELECT count(*) FROM log WHERE event = 'old'")
+        assert cursor.fetchone() == (1,)
+    assert runs
+    assert runs <= {one["dag_run_id"] for one in airflow.runs("heartbeat")}
 
 
 @pytest.mark.parametrize("service", ["mariadb", API, DAG_PROCESSOR, TRIGGERER, SCHEDULER])

@@ -9,6 +9,8 @@ import typer
 from watershed.cli import bench, develop, look, quarantine, repair, shells, stack, trace
 from watershed.cli.shared import fail
 from watershed.errors import WatershedError
+from watershed.parent import end_with
+from watershed.settings import load_settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,10 +48,14 @@ app.command(rich_help_panel=DEVELOP)(develop.lock)
 
 
 def main() -> None:
-    """Run the command line; an error a person can act on is printed without its stack trace."""
+    """Run the command line; an error a person can act on is printed without its stack trace.
+
+    A command that a task of Airflow's started ends with it, also when that was killed.
+    """
     for noisy in ("kafka", "cassandra"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what they say, we say better
     try:
+        end_with(load_settings().parent_pid)
         app(prog_name="./ws")
     except WatershedError as error:
         fail(error)

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from watershed.orchestration.processes import end_group
+from watershed.orchestration.processes import PARENT, end_group
 from watershed.orchestration.project import ROOT
 
 PYTHON = "WATERSHED_PYTHON"
@@ -46,7 +46,7 @@ class Command(BaseOperator):
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), PARENT: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

@@ -16,6 +16,7 @@ from psycopg2.extensions import connection as Connection
 from watershed.contracts.model import Contract
 from watershed.contracts.query import read_query
 from watershed.orchestration import messages, ranges
+from watershed.orchestration.inputs import choose_snapshot
 from watershed.orchestration.project import contract_of, store
 from watershed.orchestration.ranges import Choice
 from watershed.settings import Settings
@@ -44,7 +45,7 @@ class Unexplained(AirflowFailException):
 
 
 def begin(event_type: str, context: Context) -> Numbers:
-    """Begin an attempt at what the run was asked for, with the newest reference data.
+    """Begin an attempt at what the run was asked for, with the reference data that it asked for.
 
     A run that is cleared takes the range it took before.
     """
@@ -53,7 +54,7 @@ def begin(event_type: str, context: Context) -> Numbers:
         run_id = f"{context['dag'].dag_id} {context['run_id']}"
         parts = _parts(settings, connection, contract, run_id, context)
         query = read_query(settings.schemas_dir, event_type)
-        snapshot = reference.newest(connection).snapshot
+        snapshot = _snapshot(connection, contract, parts, context)
         attempt = attempts.begin(connection, contract, parts, snapshot, query.sha256, run_id)
     return {
         "attempt": attempt.attempt,
@@ -90,6 +91,15 @@ def _parts(
     parts = intervals.plan(connection, contract, span, width)
     portions.refuse_large(connection, contract, parts, settings.batch_max_events)
     return parts
+
+
+def _snapshot(
+    connection: Connection, contract: Contract, parts: list[Interval], context: Context
+) -> int:
+    with connection:
+        named = attempts.snapshots(connection, contract.type, parts)
+        newest = reference.newest(connection).snapshot
+    return choose_snapshot(context["params"]["reference"], parts, named, newest)
 
 
 def _is_scheduled(context: Context) -> bool:

@@ -9,6 +9,9 @@ from contextlib import suppress
 from subprocess import Popen
 from typing import Any
 
+PARENT = "WATERSHED_PARENT_PID"
+"""Names the task's process to what it starts, which ends when that is gone, however it went."""
+
 TERM_S = 3.0
 """Airflow kills a task five seconds after it asked it to end."""
 

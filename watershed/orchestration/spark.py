@@ -12,16 +12,13 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import BaseHook, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
-from watershed.orchestration.processes import end_group
+from watershed.orchestration.processes import PARENT, end_group
 from watershed.orchestration.project import ROOT
 from watershed.settings import Settings, load_settings
 
 CONNECTION = "spark"
 POOL = "spark"
 """One slot: a second Spark beside the stream and the servers would not fit on two cores."""
-
-PARENT = "WATERSHED_PARENT_PID"
-"""Names the task's process to the job, which ends when that is gone, however it went."""
 
 
 class SparkJob(SparkSubmitOperator):

@@ -113,7 +113,7 @@ class Enrichment:
         except AnalysisException:
             raise StoreError(
                 f"the snapshot of reference data has no {name}: there is no {path}",
-                "run the DAG refresh_reference, then begin a new attempt",
+                "run the DAG refresh_reference; then begin again, with the newest reference data",
             ) from None
 
 

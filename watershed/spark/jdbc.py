@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from watershed.errors import StoreError
 from watershed.settings import Settings
+from watershed.spark.java import first_line
 
 TIMEOUT_S = 10
 
@@ -21,7 +22,7 @@ def read(spark: SparkSession, settings: Settings, store: str, table: str) -> Dat
         return spark.read.format("jdbc").options(**options, dbtable=table).load()
     except Py4JJavaError as error:
         raise StoreError(
-            f"{name}, table {table}: {_cause(error)}",
+            f"{name}, table {table}: {first_line(error.java_exception)}",
             "is the server started, and does it have the table? ./ws status, ./ws up",
         ) from None
 
@@ -46,8 +47,3 @@ def _mysql(settings: Settings) -> tuple[str, dict[str, str]]:
         "user": settings.mysql_user,
         "password": settings.secret("mysql_password"),
     }
-
-
-def _cause(error: Py4JJavaError) -> str:
-    """The first line of what the driver says."""
-    return str(error.java_exception.getMessage()).splitlines()[0]

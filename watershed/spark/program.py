@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from py4j.protocol import Py4JJavaError
+
 from watershed.errors import WatershedError
+from watershed.parent import end_with
 from watershed.settings import Settings, load_settings
-from watershed.spark.parent import end_with
+from watershed.spark.java import of_cassandra
 from watershed.unavailable import UNAVAILABLE
+
+REMEDY = "./ws status shows who is away; try again"
 
 
 def run_job(name: str, arguments: Sequence[str], run: Callable[[Settings], None]) -> int:
@@ -25,6 +30,12 @@ def run_job(name: str, arguments: Sequence[str], run: Callable[[Settings], None]
         return 1
     except UNAVAILABLE as error:
         what = f"{type(error).__name__}: {error}".strip()
-        logging.getLogger(name).error("%s\n  -> ./ws status shows who is away; try again", what)
+        logging.getLogger(name).error("%s\n  -> %s", what, REMEDY)
+        return 1
+    except Py4JJavaError as error:
+        said = of_cassandra(error)
+        if said is None:
+            raise
+        logging.getLogger(name).error("Cassandra: %s\n  -> %s", said, REMEDY)
         return 1
     return 0

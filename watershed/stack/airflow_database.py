@@ -1,9 +1,10 @@
-"""Airflow's own database: made, and migrated when its packages or its pools have changed."""
+"""Airflow's own database: made, migrated when its packages or its pools have changed, cleaned."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
@@ -11,6 +12,7 @@ from psycopg2.extensions import connection as Connection
 from watershed.errors import StackError
 from watershed.stack.airflow_environment import LOCK, airflow_environment
 from watershed.stack.home import ROOT, Home
+from watershed.stack.logs import RUNS_KEPT_S
 from watershed.stack.processes import spawn
 from watershed.stack.service import Service
 from watershed.stack.services.postgres import ADMIN
@@ -18,6 +20,17 @@ from watershed.stores import postgres
 
 NAME = "airflow"
 """Of the database, and of the role that owns it."""
+
+KEPT = timedelta(seconds=RUNS_KEPT_S)
+"""A run is forgotten when its log is."""
+
+CLEANED = (
+    "asset_event", "callback", "dag_run", "dag_version", "deadline", "import_error", "job", "log",
+    "partitioned_asset_key_log", "task_instance", "task_instance_history", "task_reschedule",
+    "trigger", "xcom",
+)  # fmt: skip
+"""All that grows. Not ``dag``: of an old one that has runs Airflow 3.3 stops with an error
+(apache/airflow #71864)."""
 
 POOLS = ROOT / "watershed" / "orchestration" / "pools.py"
 
@@ -38,6 +51,17 @@ def migrate(home: Home, like: Service) -> None:
             _run(home, like, "airflow", "db", "migrate")
             _run(home, like, "python", "-m", "watershed.orchestration.pools")
             _note(connection, wanted)
+
+
+def clean(now: datetime) -> tuple[str, ...]:
+    """The arguments of ``airflow db`` that delete what is older than KEPT.
+
+    The last scheduled run of each DAG stays: the schedule goes on from it.
+    """
+    return (
+        "clean", "--yes", "--skip-archive", "--error-on-cleanup-failure",
+        "--tables", ",".join(CLEANED), "--clean-before-timestamp", (now - KEPT).isoformat(),
+    )  # fmt: skip
 
 
 def _wanted() -> str:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from watershed.errors import StackError
-from watershed.settings import Settings, load_settings
+from watershed.settings import PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {
@@ -38,6 +38,9 @@ ENTRIES = ("data", "logs", "run", "scratch", "secrets", "settings.env", "stack.j
 """All that a home holds, with PART behind it while it is written. Nothing else is ever touched."""
 
 PART = ".part"
+
+EXPORTED = {PREFIX + name.upper() for name in Settings.model_fields if name != "parent_pid"}
+"""Settings that may stand in the environment of ``up``: later commands find them in the home."""
 
 SERVER_USERS = ("postgres", "nobody")  # whom databases drop to under root, first that exists
 BATCH_INTERVAL_S = 300  # short enough to see one settle; the setting's own default is an hour
@@ -194,7 +197,9 @@ class Home:
             "LAKE_DIR": self.data / "lake",
             "BATCH_INTERVAL_S": BATCH_INTERVAL_S,
         }
-        return "".join(f"WATERSHED_{key}={value}\n" for key, value in values.items())
+        own = {f"{PREFIX}{key}": str(value) for key, value in values.items()}
+        exported = {key: value for key, value in os.environ.items() if key in EXPORTED}
+        return "".join(f"{key}={value}\n" for key, value in {**own, **exported}.items())
 
 
 def write_private(path: Path, text: str, owner: pwd.struct_passwd | None = None) -> None:

@@ -20,7 +20,8 @@ class Service:
     """One program: how to start it, when it is ready, how to stop it.
 
     ``needs`` names services that must be ready first. ``prepare`` runs before each start, ``after``
-    once it is ready for the first time; all may run again at the next ``up``.
+    once it is ready for the first time; all may run again at the next ``up``. ``upkeep`` gives the
+    command of what is to be done now and then while it runs.
     ``ready`` returns whether the program answers; it may raise OSError while it does not. It is
     asked every ``poll_s``.
     """
@@ -31,6 +32,7 @@ class Service:
     needs: tuple[str, ...] = ()
     prepare: Callable[[], None] = nothing
     after: Callable[[], None] = nothing
+    upkeep: Callable[[], tuple[str, ...]] | None = None
     env: dict[str, str] = field(default_factory=dict)
     user: pwd.struct_passwd | None = None
     stop_signal: signal.Signals = signal.SIGTERM

@@ -25,6 +25,7 @@ from watershed.stack.processes import belonging_to, end_all, hiding, spawn
 from watershed.stack.service import Service
 from watershed.stack.services import services
 from watershed.stack.state import ServiceState, StackState, hold
+from watershed.stack.upkeep import keep_up
 from watershed.unavailable import UNAVAILABLE
 
 NOT_YET: tuple[type[Exception], ...] = (*UNAVAILABLE, WatershedError)
@@ -58,6 +59,11 @@ class Supervisor:
             signal.signal(number, lambda *_: self._stopping.set())
         self._report()
         threads = [threading.Thread(target=self._follow, args=[s]) for s in self._services]
+        threads += [
+            threading.Thread(target=keep_up, args=[s, self._home, self._stopping, self._lock])
+            for s in self._services
+            if s.upkeep
+        ]
         for thread in threads:
             thread.start()
         forget_at = 0.0

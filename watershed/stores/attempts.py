@@ -110,6 +110,21 @@ def of_run(connection: Connection, event_type: str, run_id: str) -> Interval | N
     return Interval(*found) if found else None
 
 
+def snapshots(
+    connection: Connection, event_type: str, intervals: Sequence[Interval]
+) -> dict[datetime, int]:
+    """The snapshot that the ledger names for each settled one of adjacent intervals, by its start;
+    in this connection's transaction."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT i.start_at, a.snapshot FROM control.interval AS i"
+        " JOIN control.attempt AS a USING (attempt)"
+        " WHERE i.type = %s AND i.start_at >= %s AND i.end_at <= %s",
+        [event_type, intervals[0].start, intervals[-1].end],
+    )
+    return dict(cursor.fetchall())
+
+
 def refuse_overtaken(connection: Connection, attempt: Attempt) -> None:
     """Raise AttemptError when a newer attempt overlaps this one: that alone may publish."""
     cursor = connection.cursor()

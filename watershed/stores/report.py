@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from psycopg2 import ProgrammingError, sql
+from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
@@ -25,11 +26,24 @@ def ensure_tables(connection: Connection, contract: Contract, schemas_dir: Path)
     """Make a contract's report, uncommitted: facts, sums, and the rest of its ``report.sql``.
 
     The first statement of that file declares the fact table. Columns that it adds, and that may be
-    null, are added; StoreError is raised for any other change.
+    null, are added; StoreError is raised for any other change, and when a query of the report
+    holds it up.
     """
     if contract.report is None:
         return
     lock_publishing(connection, contract.type)
+    cursor = connection.cursor()
+    cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+    try:
+        _ensure_tables(connection, contract, schemas_dir)
+    except LockNotAvailable:
+        raise StoreError(
+            f"a query of report.{contract.type} or its views went on for {LOCK_TIMEOUT}",
+            "let it end, or end it (pg_stat_activity has it), then start again",
+        ) from None
+
+
+def _ensure_tables(connection: Connection, contract: Contract, schemas_dir: Path) -> None:
     path = schemas_dir / contract.type / REPORT_FILE
     declaration, _, rest = path.read_text(encoding="utf-8").partition(";\n")
     cursor = connection.cursor()

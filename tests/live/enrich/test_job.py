@@ -13,7 +13,7 @@ import pytest
 from tests.live.enrich.spark import JOB, start
 from tests.live.enrich.world import World
 from tests.stack import ended, wait_until
-from watershed.spark.parent import ORPHANED
+from watershed.parent import ORPHANED
 from watershed.stores import attempts, postgres
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
@@ -88,6 +88,15 @@ def test_attempt_with_another_query_is_refused(world: World) -> None:
     log = world.load(attempt, code=1)
     assert "enrich.sql 000000000000; now they are" in log
     assert "begin a new attempt" in log
+
+
+def test_cassandra_away_is_said_with_cause_and_remedy(world: World) -> None:
+    attempt = world.begin(world.intervals(timedelta(minutes=5)))
+    log = world.load(attempt, code=1, WATERSHED_CASSANDRA_PORT="1")
+    assert "Cassandra: Failed to open native connection" in log
+    assert "  -> ./ws status shows who is away" in log
+    assert "Traceback" not in log
+    assert world.noted(attempt)[0][1] is None
 
 
 def test_only_one_loads_a_type(world: World) -> None:

@@ -115,6 +115,23 @@ def test_an_operator_skips_the_next_interval_alone(
     assert not ledger.skipped
 
 
+def test_the_ledger_names_the_snapshot_of_what_is_settled(
+    world: World, dice: random.Random
+) -> None:
+    _arrive(world, dice, 21 * MINUTE)
+    world.settle(_at(0, 5))
+    intervals.skip(world.connection, world.contract, _at(5, 10))
+    world.query("INSERT INTO control.reference_snapshot (folder, tables) VALUES ('two', '{}')")
+    world.settle(_at(10, 15), snapshot=2)
+    whole = [_at(0, 5), _at(5, 10), _at(10, 15), _at(15, 20)]
+    assert attempts.snapshots(world.connection, "transaction", whole) == {
+        _at(0, 5).start: 1,
+        _at(10, 15).start: 2,
+    }
+    assert attempts.snapshots(world.connection, "transaction", whole[2:]) == {_at(10, 15).start: 2}
+    assert attempts.snapshots(world.connection, "other", whole) == {}
+
+
 def test_what_has_expired_is_not_settled_again(world: World, dice: random.Random) -> None:
     """Raw rows and their keys are gone then: it would look as if nothing had arrived."""
     _arrive(world, dice, 11 * MINUTE)

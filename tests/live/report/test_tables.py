@@ -165,6 +165,17 @@ def test_other_sums_are_refused(world: World, schemas: Path) -> None:
         report.ensure_tables(world.connection, contract, schemas)
 
 
+def test_a_query_that_goes_on_does_not_hold_up_the_start_for_ever(
+    database: Settings, world: World, schemas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "LOCK_TIMEOUT", "100ms")
+    with postgres.connect(database) as other:
+        other.cursor().execute("SELECT count(*) FROM report.transactions")
+        with pytest.raises(StoreError, match="went on for 100ms"):
+            _ensure(world, schemas)
+    _ensure(world, schemas)
+
+
 def test_a_view_that_cannot_be_replaced_is_named(world: World, schemas: Path) -> None:
     _change(schemas, "    event_time AS booked_at,\n", "")
     with pytest.raises(StoreError, match=r"(?s)report.sql: cannot .* column.*DROP VIEW it first"):

@@ -117,12 +117,14 @@ class World:
         found = [r for r in self.records if interval.start <= r.arrival < interval.end]
         return sorted(found, key=lambda r: r.order)
 
-    def begin(self, wanted: Interval | None = None, width_s: int = WIDTH_S) -> Attempt:
+    def begin(
+        self, wanted: Interval | None = None, width_s: int = WIDTH_S, snapshot: int = 1
+    ) -> Attempt:
         """Begin an attempt at a range, or at all that is unsettled."""
         wanted = wanted or intervals.unsettled(self.connection, self.contract, width_s)
         assert wanted is not None
         parts = intervals.plan(self.connection, self.contract, wanted, width_s)
-        return attempts.begin(self.connection, self.contract, parts, 1, "query", "test")
+        return attempts.begin(self.connection, self.contract, parts, snapshot, "query", "test")
 
     def load(self, attempt: Attempt, dropped: int = 0, rows: list[Any] | None = None) -> None:
         """Load what a Spark job would; ``rows`` in its place, ``dropped`` fewer than it notes."""
@@ -146,9 +148,9 @@ class World:
                 rows,
             )
 
-    def settle(self, wanted: Interval | None = None) -> Attempt:
+    def settle(self, wanted: Interval | None = None, snapshot: int = 1) -> Attempt:
         """A whole run."""
-        attempt = self.begin(wanted)
+        attempt = self.begin(wanted, snapshot=snapshot)
         self.load(attempt)
         found = checks.check_staging(self.connection, self.contract, attempt)
         assert all(one.ok for one in found), found

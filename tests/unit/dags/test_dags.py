@@ -41,7 +41,7 @@ CRON = {
 }
 PARAMS = {
     "audit": {"since"},
-    "enrich_transaction": {"start", "end"},
+    "enrich_transaction": {"start", "end", "reference"},
     "replay_quarantine": {"type", "partition", "first", "last", "reason", "value"},
 }
 
@@ -113,6 +113,12 @@ def test_forms_explain_their_fields(name: str, dags: dict[str, Any]) -> None:
         assert one["about"]
         assert one["schema"]["title"]
         assert one["schema"]["type"]
+
+
+def test_reference_data_is_as_it_was_settled_unless_asked(dags: dict[str, Any]) -> None:
+    found = dags["enrich_transaction"]["params"]["reference"]
+    assert found["default"] == "as settled"
+    assert found["schema"]["enum"] == ["as settled", "newest"]
 
 
 def test_only_known_event_types_are_replayed(dags: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from watershed.stack.home import SECRETS, Home, server_user, write_private
+from watershed.stack.home import BATCH_INTERVAL_S, SECRETS, Home, server_user, write_private
 
 
 def test_a_link_that_somebody_planted_is_not_followed(tmp_path: Path) -> None:
@@ -51,3 +51,19 @@ def test_secrets_are_what_their_readers_want(tmp_path: Path) -> None:
     assert len(home.secret("airflow_jwt_secret")) >= 64
     passwords = [home.secret(name) for name in SECRETS if name.endswith("password")]
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{32}", password) for password in passwords)
+
+
+def test_what_was_exported_for_the_start_stands_for_later_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home.open(tmp_path)
+    with monkeypatch.context() as exported:
+        exported.setenv("WATERSHED_BATCH_INTERVAL_S", "600")
+        exported.setenv("WATERSHED_TOPICS", '{"transaction": "other topic"}')
+        exported.setenv("WATERSHED_PARENT_PID", "1")
+        home.prepare()
+    found = home.settings()
+    assert (found.batch_interval_s, found.topics) == (600, {"transaction": "other topic"})
+    assert found.parent_pid == 0
+    home.prepare()
+    assert (home.settings().batch_interval_s, home.settings().topics) == (BATCH_INTERVAL_S, {})

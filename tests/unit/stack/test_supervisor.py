@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from watershed.stack import supervisor
+from watershed.stack import supervisor, upkeep
 from watershed.stack.home import Home
 from watershed.stack.processes import belonging_to, end_all
 from watershed.stack.service import Service
@@ -56,6 +56,30 @@ def test_what_a_killed_service_left_behind_ends_before_it_starts_again(
     service = Service("leader", ("sh", "-c", script, str(starts)), ready)
     assert Supervisor(home, [service]).run() == ""
     assert len(first) >= 2
+    assert belonging_to(home) == []
+
+
+@pytest.mark.parametrize("last", ["exit 1", "exec sleep 600"])
+def test_upkeep_is_done_again_and_again_until_everything_stops(
+    last: str, home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may fail, and a stop ends it."""
+    monkeypatch.setattr(upkeep, "EVERY_S", 0.05)
+    done = home.scratch / "done"
+    script = f"[ $(wc -l < {done}) -ge 2 ] && {{ echo >> {done}; {last}; }}; echo >> {done}; exit 3"
+
+    def ready() -> bool:
+        if done.exists() and len(done.read_text().splitlines()) >= 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    done.touch()
+    service = Service(
+        "slow", ("sleep", "600"), ready, upkeep=lambda: ("sh", "-c", script), poll_s=0.05
+    )
+    assert Supervisor(home, [service]).run() == ""
+    assert len(done.read_text().splitlines()) >= 3
+    assert "slow: its upkeep ended with 3" in caplog.text
     assert belonging_to(home) == []
 
 

@@ -11,10 +11,10 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from watershed.errors import StackError
-from watershed.stack.airflow_database import NAME, migrate
+from watershed.stack.airflow_database import NAME, clean, migrate
 from watershed.stack.airflow_environment import airflow_environment
 from watershed.stack.home import ROOT, Home, write_private
 from watershed.stack.packages import package_folder
@@ -40,6 +40,7 @@ def airflow(home: Home) -> list[Service]:
         _command("api-server"),
         ready=lambda: _health(home)["metadatabase"]["status"] == "healthy",
         needs=("mariadb", "postgres", "stream"),
+        upkeep=lambda: _command("db", *clean(datetime.now(UTC))),
         env=env,
         poll_s=1,
     )

@@ -7,10 +7,10 @@ import sys
 
 import psutil
 
-from watershed.spark.parent import ORPHANED
+from watershed.parent import ORPHANED
 from watershed.stack.home import ROOT
 
-JOB = "import sys, threading\nfrom watershed.spark.parent import end_with\n"
+JOB = "import sys, threading\nfrom watershed.parent import end_with\n"
 JOB += "end_with(int(sys.argv[1]))\nprint('begun', flush=True)\nthreading.Event().wait()"
 NEGLECTFUL = "import subprocess, sys\nchild = subprocess.Popen(['sleep', '60'])\n"
 NEGLECTFUL += "print(child.pid, flush=True)\nsys.stdin.read()"

@@ -1,4 +1,4 @@
-"""A batch job ends with whoever started it, also when that was killed and could say nothing."""
+"""A program ends with whoever started it, also when that was killed and could say nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import suppress
 import psutil
 
 ORPHANED = 70
-"""The exit code of a job whose parent is gone."""
+"""The exit code of a program whose parent is gone."""
 
 POLL_S = 0.2
 
@@ -34,6 +34,6 @@ def _wait(pid: int) -> None:
         # One that ended stays a zombie for as long as nobody asks how: in a container, for ever.
         while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
             time.sleep(POLL_S)
-    log.error("process %s, which this job was started for, is gone: it ends", pid)
+    log.error("process %s, which this was started for, is gone: it ends too", pid)
     logging.shutdown()
     os._exit(ORPHANED)  # at once: Spark's own way out would wait for its tasks

@@ -1,0 +1,42 @@
+"""Which snapshot of the reference data a run settles its intervals with. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+
+from watershed.errors import IntervalError
+from watershed.stores.intervals import Interval
+
+NEWEST = "newest"
+AS_SETTLED = "as settled"
+SHOWN = 4
+
+
+def choose_snapshot(
+    wanted: str, parts: Sequence[Interval], named: Mapping[datetime, int], newest: int
+) -> int:
+    """The number of the snapshot for all of ``parts``, which are in order.
+
+    ``named`` has the ledger's snapshot of each settled interval, by its start: the same inputs
+    give the same report. What nobody has settled takes the newest, as everything does when
+    ``wanted`` is that. Raises IntervalError where the intervals would need different ones.
+    """
+    if wanted == NEWEST:
+        return newest
+    each = [(named.get(one.start, newest), one) for one in parts]
+    first = each[0][0]
+    if any(number != first for number, _ in each):
+        raise IntervalError(
+            f"the intervals have different snapshots of the reference data: {_listed(each)}",
+            "settle these ranges one by one, or ask for the newest reference data",
+        )
+    return first
+
+
+def _listed(each: Iterable[tuple[int, Interval]]) -> str:
+    """The first few stretches of one snapshot."""
+    runs = [(number, [one for _, one in run]) for number, run in groupby(each, lambda one: one[0])]
+    texts = [f"{Interval(run[0].start, run[-1].end)} has {number}" for number, run in runs[:SHOWN]]
+    return ", ".join([*texts, *(["…"] if len(runs) > SHOWN else [])])
