@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,15 +17,13 @@ import typer
 
 from benchmarks.enrich_report import Report, Rounds, as_dict, show
 from benchmarks.ingest import own_home
-from benchmarks.servers import servers
+from benchmarks.servers import run, servers
 from benchmarks.stream import streaming, wait_caught_up, wait_started
 from benchmarks.topic import fill
 from watershed.cli.shared import AsJson, fail, say
 from watershed.errors import WatershedError
 from watershed.settings import Settings
 from watershed.stack.home import ROOT, Home
-from watershed.stack.processes import environment
-from watershed.stack.spark import spark_environment
 from watershed.stores import postgres
 
 TOPIC = "transaction"
@@ -86,20 +83,6 @@ def _enrich(
     printed = run(home, "-m", "benchmarks.peers.enrichment", *times, str(rounds), naive)
     found: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
     return Rounds(**found)
-
-
-def run(home: Home, *arguments: str) -> str:
-    """What a program of Spark's printed that ran on the stack. Raises WatershedError."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=environment(home) | spark_environment(),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise WatershedError(f"{' '.join(arguments[:2])} failed: {done.stderr[-1200:]}")
-    return done.stdout
 
 
 def enrich(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,16 +20,14 @@ from rich.progress import Progress
 from benchmarks.latency import latencies
 from benchmarks.report import Report, as_dict, show
 from benchmarks.results import Run, last_run
-from benchmarks.servers import servers
+from benchmarks.servers import run, servers
 from benchmarks.stream import batches, measured, streaming, wait_caught_up, wait_started
 from benchmarks.topic import fill
 from benchmarks.usage import Usage
 from watershed.cli.shared import AsJson, err, fail, say
 from watershed.errors import WatershedError
 from watershed.settings import Settings
-from watershed.stack.home import ROOT, Home
-from watershed.stack.processes import environment
-from watershed.stack.spark import spark_environment
+from watershed.stack.home import Home
 
 TOPIC = "transaction"
 PORT_OFFSET = 23_000
@@ -60,16 +57,7 @@ def measure(home: Home, events: int) -> Report:
 def peer(home: Home, name: str, *arguments: str) -> Run:
     """Run one of ``benchmarks.peers`` in the stack's environment. Raises WatershedError."""
     say(f"measuring {name.replace('_', ' ')}")
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.peers.{name}", *arguments],
-        cwd=ROOT,
-        env=environment(home) | spark_environment(),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise WatershedError(f"{name} failed: {done.stderr[-1200:]}")
-    return last_run(done.stdout)
+    return last_run(run(home, "-m", f"benchmarks.peers.{name}", *arguments))
 
 
 def _stream(home: Home, settings: Settings, report: Report) -> None:

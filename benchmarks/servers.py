@@ -5,8 +5,6 @@ Its supervisor is a process of its own: ``python -m benchmarks.servers HOME PORT
 
 from __future__ import annotations
 
-import logging
-import os
 import subprocess
 import sys
 import time
@@ -15,13 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from watershed.cli.stack import destroy
-from watershed.errors import StackError
+from watershed.errors import StackError, WatershedError
 from watershed.stack.checks import problems
 from watershed.stack.home import ROOT, Home
+from watershed.stack.launcher import launch
+from watershed.stack.processes import environment
+from watershed.stack.service import Service
 from watershed.stack.services import services
 from watershed.stack.services.mariadb import mariadb
-from watershed.stack.state import hold, read_state
-from watershed.stack.supervisor import Supervisor
+from watershed.stack.spark import spark_environment
+from watershed.stack.state import read_state
+from watershed.stack.supervise import supervise
 
 START_TIMEOUT_S = 180
 STOP_TIMEOUT_S = 150
@@ -42,7 +44,7 @@ def servers(home: Home) -> Iterator[None]:
     if found := problems(home):
         raise StackError("cannot start:\n  " + "\n  ".join(found), "then start it again")
     home.path.mkdir(parents=True, exist_ok=True)
-    process = _launch(home)
+    process = launch(home, "benchmarks.servers")
     try:
         _wait_ready(home, process)
         yield
@@ -52,17 +54,21 @@ def servers(home: Home) -> Iterator[None]:
         destroy(home.path, yes=True)
 
 
-def _launch(home: Home) -> subprocess.Popen[bytes]:
-    with home.log("supervisor").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", __name__, str(home.path), str(home.port_offset)],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+def run(home: Home, *arguments: str) -> str:
+    """What a program of Spark's printed that ran in the stack's environment.
+
+    ``arguments`` are Python's. Raises WatershedError.
+    """
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment(home) | spark_environment(),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise WatershedError(f"{' '.join(arguments[:2])} failed: {done.stderr[-1200:]}")
+    return done.stdout
 
 
 def _wait_ready(home: Home, process: subprocess.Popen[bytes]) -> None:
@@ -75,18 +81,13 @@ def _wait_ready(home: Home, process: subprocess.Popen[bytes]) -> None:
 
 
 def main(path: str, port_offset: str) -> int:
-    """The supervisor's process; exit code 1 when it gave up."""
-    os.umask(0o077)
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)-7s %(message)s")
-    for noisy in ("kafka", "cassandra", "alembic"):
-        logging.getLogger(noisy).setLevel("ERROR")
-    home = Home.open(Path(path), int(port_offset))
-    lock = hold(home)
-    if lock is None:
-        raise StackError(f"a stack is running in {home.path} already")
-    home.prepare()
+    """The supervisor's process."""
+    return supervise(Home.open(Path(path), int(port_offset)), _services)
+
+
+def _services(home: Home) -> list[Service]:
     alone = [service for service in services(home, rate=0) if not service.needs]
-    return 1 if Supervisor(home, [*alone, mariadb(home)]).run() else 0
+    return [*alone, mariadb(home)]
 
 
 if __name__ == "__main__":

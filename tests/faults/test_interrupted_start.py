@@ -11,10 +11,9 @@ import psutil
 import pytest
 
 from tests.stack import PORT_OFFSET, Stack, fresh, home_for_tests, wait_until
+from watershed.stack.launcher import SUPERVISOR
 from watershed.stack.processes import belonging_to
 from watershed.stack.state import read_state, running
-
-SUPERVISOR = "watershed.stack.supervisor"
 
 
 @pytest.fixture(scope="module")

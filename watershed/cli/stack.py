@@ -24,7 +24,7 @@ from watershed.stack import downloads
 from watershed.stack.checks import problems
 from watershed.stack.downloads import Download
 from watershed.stack.home import Home
-from watershed.stack.launcher import launch, stop
+from watershed.stack.launcher import SUPERVISOR, launch, stop
 from watershed.stack.services import BATCH
 from watershed.stack.services.airflow import API, PASSWORD, USER
 from watershed.stack.services.producer import EVENT_TYPE
@@ -139,7 +139,7 @@ def _listed(missing: list[Download]) -> str:
 
 def _start(stack: Home, rate: int, batch: bool, interruption: Interruption) -> None:
     started, since = time.monotonic(), datetime.now(UTC)
-    supervisor = launch(stack, rate, batch=batch)
+    supervisor = launch(stack, SUPERVISOR, rate, int(batch))
     told: set[str] = set()
     try:
         _follow(stack, supervisor, interruption, told, besides=BATCH)

@@ -15,13 +15,16 @@ from watershed.stack.state import read_state, running
 STOP_TIMEOUT_S = 150
 
 
-def launch(home: Home, rate: int, *, batch: bool) -> subprocess.Popen[bytes]:
-    """Start the supervisor, in a session of its own: Ctrl-C does not reach it."""
+SUPERVISOR = "watershed.stack.supervise"
+
+
+def launch(home: Home, program: str, *options: int) -> subprocess.Popen[bytes]:
+    """Start SUPERVISOR, or a program like it, in a session of its own: Ctrl-C does not reach it."""
     (home.run / "state.json").unlink(missing_ok=True)  # the last run's says nothing of this one
-    arguments = home.path, home.port_offset, rate, int(batch)
+    arguments = home.path, home.port_offset, *options
     with home.log("supervisor").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "watershed.stack.supervisor", *map(str, arguments)],
+            [sys.executable, "-m", program, *map(str, arguments)],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,

@@ -1,20 +1,16 @@
 """Starts the services of a stack by readiness, restarts what dies, and stops them all.
 
-Runs as a process of its own: ``python -m watershed.stack.supervisor HOME PORT_OFFSET RATE BATCH``,
-the last 1 or 0. One thread follows each service; the main thread waits for SIGTERM, or for a first
-start that failed.
+One thread follows each service; the main thread waits for SIGTERM, or for a first start that
+failed.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import psutil
 
@@ -23,8 +19,7 @@ from watershed.stack.home import Home
 from watershed.stack.logs import forget, trim
 from watershed.stack.processes import belonging_to, end_all, hiding, spawn
 from watershed.stack.service import Service
-from watershed.stack.services import services
-from watershed.stack.state import ServiceState, StackState, hold
+from watershed.stack.state import ServiceState, StackState
 from watershed.stack.upkeep import keep_up
 from watershed.unavailable import UNAVAILABLE
 
@@ -227,24 +222,3 @@ class Supervisor:
         return "".join(
             f"\n    {line}" for line in [f"its last lines ({service.name}.log):", *lines]
         )
-
-
-def main(path: str, port_offset: str, rate: str, batch: str) -> int:
-    """The supervisor's process: exit code 1 when the stack gave up."""
-    os.umask(0o077)  # whatever a server writes is its owner's alone
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)-7s %(message)s")
-    for noisy in ("kafka", "cassandra", "alembic"):
-        logging.getLogger(noisy).setLevel("ERROR")
-    home = Home.open(Path(path), int(port_offset))
-    lock = hold(home)
-    if lock is None:
-        raise StackError(f"a stack is running in {home.path} already")
-    StackState(pid=os.getpid()).write(home)  # from now on a stop finds this process
-    end_all(process for process in belonging_to(home) if process.pid != psutil.Process().pid)
-    home.prepare()
-    wanted = services(home, int(rate), batch=bool(int(batch)))
-    return 1 if Supervisor(home, wanted).run() else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:]))
