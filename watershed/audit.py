@@ -7,17 +7,16 @@ pass by; what is kept in memory is their sum per flow window and group.
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 
-import redis
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
 
-from watershed.committed import Extent, PartitionKey, Snapshot, snapshot
+from watershed.audit_cache import check_cache
+from watershed.check import Check
+from watershed.committed import Extent, PartitionKey, Snapshot, begin_snapshot, snapshot
 from watershed.contracts.model import Contract
 from watershed.coverage import (
     ALWAYS,
@@ -34,30 +33,13 @@ from watershed.coverage import (
 )
 from watershed.errors import StoreError
 from watershed.settings import Settings
-from watershed.stores import cache, cassandra, control, postgres, quarantine, raw, topics
-from watershed.stores.cache import Content, Entry
+from watershed.stores import cache, cassandra, consistency, postgres, quarantine, raw, topics
 from watershed.stores.topics import TopicState
 
 READERS = 3  # they read 130 k rows/s on two cores, one alone 98 k
-CACHE_TIMEOUT_S = 20
-FAULTS_MAX = 20
 
 Watch = Callable[[int, int], None]
 """Told how many of a contract's records have been read, and how many there are."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of one contract; it holds when it found no faults."""
-
-    contract: str
-    check: str
-    looked_at: str
-    faults: list[str]
-
-    @property
-    def ok(self) -> bool:
-        return not self.faults
 
 
 def audit(
@@ -75,7 +57,8 @@ def audit(
         taken = snapshot(connection, contract, since, now)
         # What is short goes first, so that a server that is away is noticed before the long part.
         in_kafka = _kafka(settings, contract, taken)
-        in_cache = _cache(settings, contract, connection, session, client)
+        in_cache = check_cache(settings, contract, connection, session, client)
+        in_report = _report(contract, connection, taken)
         found, totals = read_all(session, settings.cassandra_keyspace, contract, taken, watch)
         return taken, [
             _offsets(contract, taken, found),
@@ -83,6 +66,7 @@ def audit(
             _flow(contract, taken, totals),
             _position(contract, taken, totals),
             in_cache,
+            *in_report,
         ]
 
 
@@ -128,7 +112,7 @@ def _offsets(contract: Contract, taken: Snapshot, found: dict[PartitionKey, Foun
     given_up = sum(len(one) for extent in taken.extents.values() for one in extent.skipped)
     looked_at = f"{len(found)} partitions, {taken.records:,} records"
     looked_at += f", {given_up:,} of them given up" if given_up else ""
-    return _check(contract, "offsets", looked_at, faults)
+    return Check.of(contract, "offsets", looked_at, faults)
 
 
 def _of(generation: str, taken: Snapshot) -> str:
@@ -154,7 +138,7 @@ def _kafka(settings: Settings, contract: Contract, taken: Snapshot) -> Check:
         faults = list(unlike_kafka(taken, topics.topic_state(settings, name)))
     except StoreError as error:  # there is no such topic
         faults = [error.cause]
-    return _check(contract, "kafka", f"{looked_at} of topic {name}", faults)
+    return Check.of(contract, "kafka", f"{looked_at} of topic {name}", faults)
 
 
 def unlike_kafka(taken: Snapshot, topic: TopicState) -> Iterator[str]:
@@ -175,77 +159,24 @@ def _flow(contract: Contract, taken: Snapshot, totals: Totals) -> Check:
     stored = {(s.window, *plain(s.groups)): Total(s.value, s.events) for s in taken.sums}
     rows = {key: total for key, total in totals.items() if key[0] >= first}
     begin = f" from {first:%Y-%m-%d %H:%M:%S} on" if taken.since else ""
-    return _check(contract, "flow", f"{len(stored):,} sums{begin}", differing(stored, rows))
+    return Check.of(contract, "flow", f"{len(stored):,} sums{begin}", differing(stored, rows))
 
 
 def _position(contract: Contract, taken: Snapshot, totals: Totals) -> Check:
     if taken.since:
-        return _check(contract, "position", "skipped: it needs all records, from the first", [])
+        return Check.of(contract, "position", "skipped: it needs all records, from the first", [])
     places = [1 + list(contract.flow.group_by).index(c) for c in contract.position.group_by]
     rows = add({}, ((tuple(key[i] for i in places), total) for key, total in totals.items()))
     stored = {plain(p.groups): Total(p.value, p.events) for p in taken.positions}
-    return _check(contract, "position", f"{len(stored):,} sums", differing(stored, rows))
+    return Check.of(contract, "position", f"{len(stored):,} sums", differing(stored, rows))
 
 
-def _cache(
-    settings: Settings,
-    contract: Contract,
-    connection: Connection,
-    session: Session,
-    client: redis.Redis,
-) -> Check:
-    """Compares as soon as no commit comes in between: the stream makes one or two a second."""
-    deadline = time.monotonic() + CACHE_TIMEOUT_S
-    while True:
-        change = cache.expected(contract, connection, session, settings.cassandra_keyspace)
-        found = cache.cached(client, contract)
-        committed = control.sequence(connection, contract.type)
-        connection.rollback()
-        have = cache.cached_sequence(client, contract.type)
-        if have == committed == change.sequence:
-            expected = cache.content(contract, change)
-            looked_at = f"{len(expected.events):,} events, {len(expected.positions):,} positions"
-            missed = len(expected.whole - found.whole)
-            missed += len(expected.positions.keys() - found.positions.keys())
-            looked_at += f"; {missed} keys were evicted, and say so" if missed else ""
-            return _check(contract, "cache", looked_at, miscached(expected, found))
-        if time.monotonic() > deadline:
-            fault = f"cache is {committed - have:,} commits behind ({have:,} of {committed:,})"
-            return _check(contract, "cache", f"the last {CACHE_TIMEOUT_S} s", [fault])
-
-
-def miscached(expected: Content, found: Content) -> list[str]:
-    """Where the cache is not what the stores say. It may miss, where it says so."""
-    faults = [
-        f"{at[0]}: {at[1]} {what}"
-        for at in sorted(expected.events.keys() | found.events.keys())
-        if at[0] in found.whole
-        and (what := _miscached(expected.events.get(at), found.events.get(at)))
-    ]
-    for key in sorted(found.positions):
-        right, cached = expected.positions.get(key), found.positions[key]
-        if cached != right:
-            faults.append(f"{key}: {_position_text(cached)}, committed is {_position_text(right)}")
-    return faults
-
-
-def _miscached(expected: Entry | None, found: Entry | None) -> str:
-    if expected == found:
-        return ""
-    if found is None:
-        return "is missing"
-    if expected is None:
-        return "is there, and should not be"
-    if found.time_ms != expected.time_ms:
-        return f"has the time {found.time_ms}, not {expected.time_ms}"
-    return "has another JSON"
-
-
-def _position_text(position: tuple[str | None, str | None] | None) -> str:
-    return "{} in {}".format(*position) if position else "nothing"
-
-
-def _check(contract: Contract, name: str, looked_at: str, faults: list[str]) -> Check:
-    more = len(faults) - FAULTS_MAX
-    shown = [*faults[:FAULTS_MAX], f"and {more:,} more"] if more > 0 else faults
-    return Check(contract.type, name, looked_at, shown)
+def _report(contract: Contract, connection: Connection, taken: Snapshot) -> list[Check]:
+    """What is published, in one transaction of its own; no check where nothing is reported."""
+    if contract.report is None:
+        return []
+    begin_snapshot(connection)
+    found = consistency.look(connection, contract, taken.since or ALWAYS)
+    connection.rollback()
+    looked_at = f"{found.intervals:,} intervals, {found.facts:,} facts"
+    return [Check.of(contract, "report", looked_at, found.faults)]

@@ -84,9 +84,7 @@ def snapshot(
     It begins with the first batch that has arrivals from ``since`` on, and in any case not before
     the raw rows that have outlived their TTL ``now``.
     """
-    connection.rollback()
-    cursor = connection.cursor()
-    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    begin_snapshot(connection)
     begin = _oldest(now, contract.retention.ttl_days)
     begin = max(since, begin) if since else begin
     limit = begin if _has_older(connection, contract, begin) else None
@@ -101,6 +99,13 @@ def snapshot(
     )
     connection.rollback()
     return taken
+
+
+def begin_snapshot(connection: Connection) -> None:
+    """Begin a transaction that sees one moment; what was open is rolled back."""
+    connection.rollback()
+    cursor = connection.cursor()
+    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 def _oldest(now: datetime, ttl_days: int) -> datetime:

@@ -15,20 +15,22 @@ from watershed.asking import Answer, ask
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
+from watershed.flowing import LOOK_S, cached_sequence
+from watershed.lag import PartitionStatus, lags
 from watershed.reported import Reported, look
 from watershed.settings import Settings
 from watershed.stack.home import Home
 from watershed.stack.processes import memory_bytes
 from watershed.stack.state import read_state, running
-from watershed.stores import cache, cassandra, control, postgres
+from watershed.stores import cassandra, control, postgres
 from watershed.stores.control import Progress
-from watershed.stores.topics import TopicState, record_time, topic_state
+from watershed.stores.liveness import Said, said
+from watershed.stores.topics import topic_state
 from watershed.unavailable import UNAVAILABLE
 
 MB = 2**20
 UNREADABLE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg2.Error, StoreError)
 RATE_WINDOW_S = 30
-LOOK_S = 5.0
 STORES_S = 2.5  # what a store that is asked before Kafka may take of it
 HEARTBEAT_MAX_S = 15  # it beats every second while it streams, every five while it is refused
 
@@ -45,26 +47,12 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True)
-class PartitionStatus:
-    """One Kafka partition. ``lag_s`` is the age of its oldest record that is not committed."""
-
-    partition: int
-    produced: int
-    stored: int
-    quarantined: int
-    skipped: int
-    lag_events: int
-    lag_s: float
-    watermark: datetime | None
-
-
-@dataclass(frozen=True)
 class ContractStatus:
     """One contract; ``cache_behind`` counts commits that the cache does not have yet.
 
     ``heartbeat_s`` is how long ago its query said that it lives, None if it never did;
-    ``refusal`` is why it does not go on, with the command that repairs it; ``reported`` is None
-    where the contract has no report.
+    ``refusal`` is why it does not go on, with the command that repairs it, ``trouble`` what makes
+    it fail again and again; ``reported`` is None where the contract has no report.
     """
 
     type: str
@@ -74,7 +62,23 @@ class ContractStatus:
     events_per_s: float
     partitions: list[PartitionStatus]
     refusal: str | None = None
+    trouble: str | None = None
     reported: Reported | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether its query said so just now."""
+        return self.heartbeat_s is not None and self.heartbeat_s < HEARTBEAT_MAX_S
+
+    @property
+    def faults(self) -> list[str]:
+        """Why it does not get on, a line each."""
+        silent = "never said that it lives" if self.heartbeat_s is None else None
+        silent = silent or f"silent for {self.heartbeat_s:,.0f} s"
+        found = [] if self.alive else [f"its stream is {silent}: ./ws logs stream"]
+        if self.trouble:
+            found.append(f"fails again and again: {self.trouble}")
+        return [*found, *([self.refusal] if self.refusal else [])]
 
     @property
     def lag_events(self) -> int:
@@ -87,14 +91,13 @@ class ContractStatus:
 
 @dataclass(frozen=True)
 class _Commits:
-    """What PostgreSQL knows of one contract: ``rate`` in events per second, ``beat`` its query's
-    last sign of life, ``at`` when it was asked."""
+    """What PostgreSQL knows of one contract: ``rate`` in events per second, ``said`` by its query,
+    ``at`` when it was asked."""
 
     sequence: int
     progress: dict[int, Progress]
     rate: float
-    beat: datetime | None
-    refusal: str | None
+    said: Said
     at: datetime
 
 
@@ -112,13 +115,8 @@ class Status:
     def healthy(self) -> bool:
         """Whether everything runs and answers, and every query says that it lives."""
         ready = self.services and all(service.status == "ready" for service in self.services)
-        alive = all(
-            contract.heartbeat_s is not None
-            and contract.heartbeat_s < HEARTBEAT_MAX_S
-            and contract.refusal is None
-            for contract in self.contracts
-        )
-        return self.running and bool(ready) and alive and not self.unavailable
+        getting_on = not any(contract.faults for contract in self.contracts)
+        return self.running and bool(ready) and getting_on and not self.unavailable
 
     @property
     def memory_mb(self) -> int:
@@ -133,7 +131,7 @@ def collect(home: Home) -> Status:
     status = Status(running(home), state.error if state else "", _services(home))
     stores_by, all_by = monotonic() + STORES_S, monotonic() + LOOK_S
     raw = ask(partial(cassandra.ping, settings))
-    cached = {name: ask(partial(_cached_sequence, settings, name)) for name in contracts}
+    cached = {name: ask(partial(cached_sequence, settings, name)) for name in contracts}
     commits = {name: ask(partial(_commits, settings, one)) for name, one in contracts.items()}
     reports = {name: ask(partial(look, settings, one)) for name, one in contracts.items()}
     committed = {name: _answer(status, "postgres", commits[name], stores_by) for name in commits}
@@ -165,37 +163,6 @@ def _answer(status: Status, server: str, asked: Future[Answer], deadline: float)
     return None
 
 
-def flows(settings: Settings, event_type: str, since: datetime) -> bool:
-    """Whether events were committed since then and went all the way, to the cache.
-
-    ``since`` is by this machine's clock, which PostgreSQL's must agree with.
-    """
-    try:
-        return ask(partial(_arrived, settings, event_type, since)).result(LOOK_S)
-    except UNAVAILABLE:
-        return False
-
-
-def refusal(settings: Settings, event_type: str) -> str | None:
-    """Why the contract's stream does not go on; None when it does, or PostgreSQL is away."""
-    try:
-        with postgres.connect(settings) as connection:
-            return control.refusal(connection, event_type)
-    except UNAVAILABLE:
-        return None
-
-
-def _arrived(settings: Settings, event_type: str, since: datetime) -> bool:
-    with postgres.connect(settings) as connection:
-        cursor = connection.cursor()
-        cursor.execute(
-            "SELECT min(sequence) FROM control.stream_batch WHERE type = %s AND committed_at > %s",
-            [event_type, since],
-        )
-        [first] = cursor.fetchone() or [None]
-    return first is not None and _cached_sequence(settings, event_type) >= first
-
-
 def _services(home: Home) -> list[ServiceStatus]:
     state = read_state(home)
     if state is None:
@@ -220,8 +187,7 @@ def _commits(settings: Settings, contract: Contract) -> _Commits:
             control.sequence(connection, contract.type),
             control.progress(connection, contract.type, generation) if generation else {},
             _rate(connection, contract),
-            control.heartbeats(connection).get(contract.type),
-            control.refusal(connection, contract.type),
+            said(connection)[contract.type],
             datetime.now(UTC),
         )
 
@@ -233,10 +199,11 @@ def _contract(
     partitions: list[PartitionStatus],
     reported: Reported | None,
 ) -> ContractStatus:
-    silent = round((commits.at - commits.beat).total_seconds(), 1) if commits.beat else None
+    beat, refusal, trouble = commits.said
+    silent = round((commits.at - beat).total_seconds(), 1) if beat else None
     behind = None if cached is None else max(0, commits.sequence - cached)
     return ContractStatus(
-        name, commits.sequence, silent, behind, commits.rate, partitions, commits.refusal, reported
+        name, commits.sequence, silent, behind, commits.rate, partitions, refusal, trouble, reported
     )
 
 
@@ -247,32 +214,7 @@ def _partitions(
     topic = topic_state(settings, contract.topic.name)
     if commits is None:
         return []
-    return [
-        _partition(settings, topic, partition, state, commits.at)
-        for partition, state in commits.progress.items()
-        if partition in topic.end  # a re-created topic may have fewer; the stream refuses it
-    ]
-
-
-def _partition(
-    settings: Settings, topic: TopicState, partition: int, state: Progress, now: datetime
-) -> PartitionStatus:
-    lag = topic.end[partition] - state.next
-    age = 0.0
-    oldest_offset = max(state.next, topic.begin[partition])  # what expired has no age
-    if oldest_offset < topic.end[partition]:
-        oldest = record_time(settings, topic.name, partition, oldest_offset)
-        age = max(0.0, (now - oldest).total_seconds())
-    return PartitionStatus(
-        partition,
-        topic.end[partition],
-        state.stored,
-        state.quarantined,
-        state.skipped,
-        lag,
-        round(age, 1),
-        state.watermark,
-    )
+    return lags(settings, topic, commits.progress, commits.at)
 
 
 def _rate(connection: Connection, contract: Contract) -> float:
@@ -283,8 +225,3 @@ def _rate(connection: Connection, contract: Contract) -> float:
         [contract.type, RATE_WINDOW_S],
     )
     return round(float(cursor.fetchone()[0]) / RATE_WINDOW_S, 1)  # type: ignore[index]
-
-
-def _cached_sequence(settings: Settings, event_type: str) -> int:
-    with cache.connect(settings) as client:
-        return cache.cached_sequence(client, event_type)

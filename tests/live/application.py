@@ -27,7 +27,7 @@ from watershed.settings import Settings
 from watershed.stack.home import ROOT
 from watershed.stack.processes import END_TIMEOUT_S, environment
 from watershed.stack.services.stream import stream
-from watershed.stores import cassandra, control, postgres
+from watershed.stores import cassandra, control, liveness, postgres
 from watershed.stores.control import Progress
 from watershed.stores.topics import admin, ensure_topics, topic_state
 
@@ -71,10 +71,9 @@ class Application:
     def has_started(self) -> bool:
         """Whether each contract's query has said that it lives."""
         with postgres.connect(self.settings) as connection:
-            return (
-                control.heartbeats(connection).keys()
-                >= load_contracts(self.settings.schemas_dir).keys()
-            )
+            return {
+                name for name, one in liveness.said(connection).items() if one.heartbeat_at
+            } >= load_contracts(self.settings.schemas_dir).keys()
 
     def log(self, name: str) -> str:
         return (self.settings.schemas_dir.parent / f"{name}.log").read_text()
@@ -112,7 +111,7 @@ class Application:
 
     def refusal(self, event_type: str) -> str:
         with postgres.connect(self.settings) as connection:
-            return control.refusal(connection, event_type) or ""
+            return liveness.said(connection)[event_type].refusal or ""
 
     def rows(self, event_type: str) -> list[Any]:
         """Every raw row."""
@@ -144,11 +143,14 @@ class Application:
 
     def wait_refused(self, event_type: str, command: str) -> str:
         """Wait until the contract is refused with this command as its remedy; the refusal."""
-        wait_until(
-            lambda: f"./ws {command}" in self.refusal(event_type),
-            f"{event_type} is refused: {command}",
-        )
-        return self.refusal(event_type)
+        found: list[str] = []
+
+        def is_refused() -> bool:
+            found[:] = [self.refusal(event_type)]
+            return f"./ws {command}" in found[0]
+
+        wait_until(is_refused, f"{event_type} is refused: {command}")
+        return found[0]
 
     def verify(self, event_type: str) -> None:
         """Audit one event type once everything is committed."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.stack import Stack, wait_until
-from watershed.status import flows
+from watershed.flowing import flows
 
 
 @pytest.mark.parametrize("server", ["kafka", "postgres", "cassandra", "redis"])

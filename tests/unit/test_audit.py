@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watershed.audit import miscached, uncovered, unlike_kafka
+from watershed.audit import uncovered, unlike_kafka
+from watershed.audit_cache import miscached
 from watershed.committed import Extent, Snapshot
 from watershed.coverage import (
     Found,

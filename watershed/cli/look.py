@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from watershed.audit import Check
 from watershed.audit import audit as run_audit
+from watershed.check import Check
 from watershed.cli.report import print_report
 from watershed.cli.shared import (
     HOME,
@@ -73,8 +73,8 @@ def _print(found: Status) -> None:
     out.print(table)
     for contract in found.contracts:
         _print_contract(contract)
-    refusals = [f"{c.type}: {c.refusal}" for c in found.contracts if c.refusal]
-    for line in [found.error, *found.unavailable, *refusals]:
+    faults = [f"{c.type}: {fault}" for c in found.contracts for fault in c.faults]
+    for line in [found.error, *found.unavailable, *faults]:
         if line:
             say(f"[red]✗[/] {escape(line)}")
 

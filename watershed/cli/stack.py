@@ -20,6 +20,7 @@ from rich.table import Table
 from watershed.cli.interruption import Interruption
 from watershed.cli.shared import HOME, HomePath, PortOffset, fail, out, say
 from watershed.errors import StackError
+from watershed.flowing import flows, refusals
 from watershed.stack import downloads
 from watershed.stack.checks import problems
 from watershed.stack.downloads import Download
@@ -29,7 +30,6 @@ from watershed.stack.services import BATCH
 from watershed.stack.services.airflow import API, PASSWORD, USER
 from watershed.stack.services.producer import EVENT_TYPE
 from watershed.stack.state import StackState, read_state, running
-from watershed.status import flows, refusal
 
 Batch = Annotated[
     bool,
@@ -143,6 +143,7 @@ def _start(stack: Home, rate: int, batch: bool, interruption: Interruption) -> N
     told: set[str] = set()
     try:
         _follow(stack, supervisor, interruption, told, besides=BATCH)
+        _check_going(stack, since)
         if rate:
             _wait_for_data(stack, since, interruption)
             say(f"[green]✓[/] events flow, {time.monotonic() - started:.0f} s after the start")
@@ -189,14 +190,19 @@ def _wait_for_data(stack: Home, since: datetime, interruption: Interruption) -> 
     settings = stack.settings()
     deadline = time.monotonic() + START_TIMEOUT_S
     while not flows(settings, EVENT_TYPE, since):
-        if why := refusal(settings, EVENT_TYPE):
-            fail(f"the stack runs, but the stream does not go on: {why}")
+        _check_going(stack, since)
         if time.monotonic() > deadline:
             fail(
                 "no event went through all stores: see ./ws status and ./ws logs stream; the stack"
                 " still runs, ./ws down stops it"
             )
         interruption.pause(POLL_S)
+
+
+def _check_going(stack: Home, since: datetime) -> None:
+    """Fail when a contract's stream has refused to go on since the start."""
+    for event_type, why in refusals(stack.settings(), since).items():
+        fail(f"the stack runs, but the stream of {event_type} does not go on: {why}")
 
 
 def _stay(stack: Home, interruption: Interruption) -> None:

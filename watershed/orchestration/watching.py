@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from watershed.orchestration import messages
 from watershed.orchestration.messages import Query
 from watershed.orchestration.project import contracts, store
-from watershed.stores import control
+from watershed.stores import liveness
 
 SILENT_MOST = timedelta(seconds=60)
 """It beats every second while it streams, every five while it is refused, and takes most of a
@@ -23,15 +23,18 @@ def check_streams() -> dict[str, float]:
     Raises AirflowFailException where one is silent or refuses to go on.
     """
     with store() as (settings, connection):
-        beats = control.heartbeats(connection)
+        said = liveness.said(connection)
         queries = [
-            Query(name, beats.get(name), control.refusal(connection, name))
-            for name in contracts(settings)
+            Query(name, said[name].heartbeat_at, said[name].refusal) for name in contracts(settings)
         ]
     now = datetime.now(UTC)
     if faults := messages.standing_still(queries, now, SILENT_MOST):
         raise AirflowFailException("\n".join(faults))
-    return {name: round((now - beat).total_seconds(), 1) for name, beat in beats.items()}
+    return {
+        one.type: round((now - one.heartbeat_at).total_seconds(), 1)
+        for one in queries
+        if one.heartbeat_at
+    }
 
 
 def judge_audit(code: int, output: str) -> dict[str, Any]:

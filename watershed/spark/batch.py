@@ -57,11 +57,11 @@ class BatchWriter:
     cache: CacheWriter
     broker: Broker
 
-    def advance_idle(self, margin: timedelta) -> None:
+    def advance_idle(self, margin: timedelta) -> bool:
         """Move the watermark of partitions with nothing to read to the broker's time less margin.
 
-        Not while a batch is written. Raises OvertakenError when the topic is another one, or has
-        more partitions than are known.
+        Not while a batch is written. Returns whether nothing is left to read anywhere. Raises
+        OvertakenError when the topic is another one, or has more partitions than are known.
         """
         now = self.broker.now()
         topic = self.broker.topic()
@@ -72,6 +72,7 @@ class BatchWriter:
             raise OvertakenError(f"topic {topic.name} has changed: starting again adopts it")
         ends, kind = topic.end, self.contract.type
         advance_idle(self.connection, kind, self.generation, self.epoch, ends, now - margin)
+        return all(end == known[partition].next for partition, end in ends.items())
 
     def write(self, frame: DataFrame, _batch_id: int) -> None:
         """Write one batch of :func:`events_of`; after any error it is read again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from psycopg2 import sql
@@ -9,6 +10,11 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.stores import aggregates, facts
+
+HASHED = sql.SQL(
+    "count(*), mod(coalesce(sum(hashtextextended(found::text, 0)::numeric), 0),"
+    " 18446744073709551616)"
+)
 
 
 def checksum(
@@ -23,13 +29,26 @@ def checksum(
     """
     cursor = connection.cursor()
     cursor.execute(
-        sql.SQL(
-            "SELECT count(*), mod(coalesce(sum(hashtextextended(found::text, 0)::numeric), 0),"
-            " 18446744073709551616) FROM {} AS found WHERE {}"
-        ).format(table, where),
-        values,
+        sql.SQL("SELECT {} FROM {} AS found WHERE {}").format(HASHED, table, where), values
     )
-    rows, total = cursor.fetchone()  # type: ignore[misc]  # an aggregate gives one row
+    return _text(*cursor.fetchone())  # type: ignore[misc]  # an aggregate gives one row
+
+
+def checksums_by(
+    connection: Connection, table: sql.Identifier, column: str, least: Any
+) -> dict[Any, str]:
+    """The checksum of the rows of each value of a column, from ``least`` on."""
+    cursor = connection.cursor()
+    cursor.execute(
+        sql.SQL("SELECT {by}, {} FROM {} AS found WHERE {by} >= %s GROUP BY {by}").format(
+            HASHED, table, by=sql.Identifier(column)
+        ),
+        [least],
+    )
+    return {value: _text(*hashed) for value, *hashed in cursor.fetchall()}
+
+
+def _text(rows: int, total: Decimal) -> str:
     return f"{rows}-{int(total) % 2**64:016x}"
 
 

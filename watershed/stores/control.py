@@ -1,4 +1,4 @@
-"""The stream's progress, as PostgreSQL has it: offsets, watermarks, heartbeat, refusal."""
+"""The stream's progress, as PostgreSQL has it: offsets, watermarks, commits."""
 
 from __future__ import annotations
 
@@ -48,28 +48,6 @@ def register(connection: Connection, contract: Contract) -> None:
         " ON CONFLICT (type) DO NOTHING",
         [contract.type, contract.version],
     )
-
-
-def refuse(connection: Connection, event_type: str, why: str | None) -> None:
-    """Say that the contract's query lives but does not go on, and why; None: it does. Commits."""
-    connection.cursor().execute(
-        "UPDATE control.stream SET heartbeat_at = clock_timestamp(), refusal = %s WHERE type = %s",
-        [why, event_type],
-    )
-    connection.commit()
-
-
-def refusal(connection: Connection, event_type: str) -> str | None:
-    """Why the contract's stream does not go on; None when it does."""
-    found: str | None = _stream_column(connection, event_type, "refusal")
-    return found
-
-
-def heartbeats(connection: Connection) -> dict[str, datetime]:
-    """When each contract's query last said that it lives."""
-    cursor = connection.cursor()
-    cursor.execute("SELECT type, heartbeat_at FROM control.stream WHERE heartbeat_at IS NOT NULL")
-    return dict(cursor.fetchall())
 
 
 def sequence(connection: Connection, event_type: str) -> int:

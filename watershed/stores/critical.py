@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from cassandra.cluster import Session
+from cassandra.query import SimpleStatement
 
 from watershed.contracts.model import Contract
 from watershed.stores.table import Table
@@ -79,12 +80,19 @@ def newest(
     return list(found.values())
 
 
+PAGES_OF = 2
+"""So many times what is kept: repeated ones, and those after the commit, are passed over."""
+
+
 def _newest_first(
     session: Session, keyspace: str, contract: Contract, entity: str, committed: Committed
 ) -> Iterator[CriticalEvent]:
     table = f"{keyspace}.critical_{contract.type}"
     buckets = session.execute(f"SELECT bucket FROM {table}_bucket WHERE entity = %s", [entity])
-    query = f"SELECT * FROM {table} WHERE entity = %s AND bucket = %s"
+    query = SimpleStatement(
+        f"SELECT * FROM {table} WHERE entity = %s AND bucket = %s",
+        fetch_size=PAGES_OF * contract.critical.keep,
+    )
     for (bucket,) in buckets:
         for row in session.execute(query, [entity, bucket]):
             if row.kafka_offset < committed.get((row.generation, row.kafka_partition), 0):

@@ -148,7 +148,8 @@ def _replace_hourly(connection: Connection, place: Place) -> None:
 
 
 def _replace_interval(connection: Connection, place: Place) -> None:
-    """Duplicates are what was loaded less the facts; the flow has both.
+    """Duplicates are counted by what makes them ones, not as what is left: a fact that is missing
+    has no explanation then. The flow has both.
 
     No column of a contract begins with an underscore.
     """
@@ -157,15 +158,16 @@ def _replace_interval(connection: Connection, place: Place) -> None:
         connection,
         "INSERT INTO {interval}"
         " SELECT %(start)s, {groups}, sum(_fact), sum(_facts),"
-        "  sum(_loaded) - sum(_fact), sum(_events) - sum(_facts), sum(_flow), sum(_flow_events)"
+        "  sum(_repeated), sum(_events), sum(_flow), sum(_flow_events)"
         " FROM ("
         "  SELECT {fields}, sum({field}), count(*), 0, 0, 0, 0"
         "   FROM {fact} WHERE interval_start = %(start)s GROUP BY {fields}"
         "  UNION ALL SELECT {fields}, 0, 0, sum({field}), count(*), 0, 0"
-        "   FROM {staging} WHERE interval_start = %(start)s GROUP BY {fields}"
+        "   FROM {staging} AS event WHERE interval_start = %(start)s AND (NOT is_first"
+        "    OR EXISTS (SELECT FROM rival WHERE event_id = event.{id})) GROUP BY {fields}"
         "  UNION ALL SELECT {groups}, 0, 0, 0, 0, sum({measure}), sum({count})"
         "   FROM {flow} WHERE {window} >= %(start)s AND {window} < %(end)s GROUP BY {groups}"
-        " ) AS part ({groups}, _fact, _facts, _loaded, _events, _flow, _flow_events)"
+        " ) AS part ({groups}, _fact, _facts, _repeated, _events, _flow, _flow_events)"
         " GROUP BY {groups}",
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from watershed.settings import Settings
 
 HOUR_MS = 3_600_000
 READ_TIMEOUT_MS = 5_000
+FETCH_BYTES = 4096  # a batch comes whole in any case
 POLL_S = 0.2
 CLOCK_TOPIC = "watershed.clock"
 RECONNECT_MAX_MS = 1_000  # the default of 30 s would leave a returned broker unused for as long
@@ -184,17 +185,26 @@ def end_offsets(settings: Settings, name: str) -> dict[int, int]:
     return topic_state(settings, name).end
 
 
-def record_time(settings: Settings, name: str, partition: int, offset: int) -> datetime:
-    """The Kafka time of the first record from ``offset`` on; now when there is none."""
-    place = TopicPartition(name, partition)
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_brokers.split(","))
+def record_times(settings: Settings, name: str, offsets: Mapping[int, int]) -> dict[int, datetime]:
+    """The Kafka time of each partition's first record from an offset on, where one is found."""
+    places = {TopicPartition(name, partition): at for partition, at in offsets.items()}
+    found: dict[int, datetime] = {}
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.kafka_brokers.split(","), max_partition_fetch_bytes=FETCH_BYTES
+    )
     try:
-        consumer.assign([place])
-        consumer.seek(place, offset)
-        found = consumer.poll(timeout_ms=READ_TIMEOUT_MS, max_records=1).get(place)
+        consumer.assign(list(places))
+        for place, offset in places.items():
+            consumer.seek(place, offset)
+        deadline = time.monotonic() + READ_TIMEOUT_MS / 1000
+        while len(found) < len(places) and (left := deadline - time.monotonic()) > 0:
+            for place, records in consumer.poll(timeout_ms=int(left * 1000)).items():
+                time_s = records[0].timestamp / 1000
+                found.setdefault(place.partition, datetime.fromtimestamp(time_s, UTC))
+                consumer.pause(place)
     finally:
         consumer.close()
-    return datetime.fromtimestamp(found[0].timestamp / 1000, UTC) if found else datetime.now(UTC)
+    return found
 
 
 def _offsets(

@@ -240,6 +240,30 @@ def test_what_duplicates_do_not_explain_is_alerted(world: World, dice: random.Ra
     ) == [(True, 0)]
 
 
+def test_a_fact_that_is_lost_is_not_taken_for_a_duplicate(
+    world: World, dice: random.Random
+) -> None:
+    """A trigger swallows one of the rows that publishing inserts."""
+    _pass(world, dice)
+    attempt = _checked(world)
+    [(lost,)] = world.query(
+        f"SELECT {world.contract.event_id}::text FROM staging.{staged.name(attempt)}"
+        " WHERE is_first ORDER BY arrival_time LIMIT 1"
+    )
+    world.query(
+        "CREATE FUNCTION report.swallow() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RETURN CASE WHEN NEW.transaction_id <> '{lost}' THEN NEW END; END $$"
+    )
+    world.query(
+        "CREATE TRIGGER swallow BEFORE INSERT ON report.transaction FOR EACH ROW"
+        " EXECUTE FUNCTION report.swallow()"
+    )
+    publishing.publish(world.connection, world.contract, attempt)
+    found = alerts.newest(world.connection, "transaction", timedelta(days=1))
+    assert [one for one in found if "batch and flow differ in 1 groups" in one.message]
+    assert world.query("SELECT sum(unexplained_events)::int FROM report.reconciliation") == [(-1,)]
+
+
 def test_publishing_does_not_hold_up_the_stream(
     database: Settings, world: World, dice: random.Random
 ) -> None:

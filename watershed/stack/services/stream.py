@@ -9,7 +9,7 @@ from watershed.contracts.load import load_contracts
 from watershed.stack.home import ROOT, Home
 from watershed.stack.service import Service
 from watershed.stack.spark import spark_environment
-from watershed.stores.control import heartbeats
+from watershed.stores.liveness import said
 from watershed.stores.postgres import connect
 
 
@@ -23,9 +23,9 @@ def stream(home: Home) -> Service:
     def ready() -> bool:
         settings = home.settings()
         with connect(settings) as connection:
-            beats = heartbeats(connection)
+            beats = {name: one.heartbeat_at for name, one in said(connection).items()}
         types = load_contracts(settings.schemas_dir, settings.topics)
-        return all(name in beats and beats[name].timestamp() > started[0] for name in types)
+        return all((beat := beats.get(name)) and beat.timestamp() > started[0] for name in types)
 
     return Service(
         "stream",

@@ -1,0 +1,107 @@
+"""The audit of the report: whatever is changed behind the ledger's back is found, and named."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from tests.live.report.conftest import START
+from tests.live.report.world import WIDTH, World, some_records
+from watershed.coverage import ALWAYS
+from watershed.stores import consistency, intervals
+from watershed.stores.intervals import Interval
+
+DAY = timedelta(days=1)
+LAST = f"(SELECT max(interval_start) FROM report.{{}} WHERE interval_start < '{START + 5 * WIDTH}')"
+
+
+@pytest.fixture
+def settled(world: World, dice: random.Random) -> World:
+    """Eight intervals, the second of them skipped; then more that is not settled."""
+    end = START + 8 * WIDTH
+    world.arrive(some_records(dice, world.records, world.clock, end, 200))
+    world.pass_time(end)
+    skipped = Interval(START + WIDTH, START + 2 * WIDTH)
+    world.settle(Interval(START, skipped.start))
+    intervals.skip(world.connection, world.contract, skipped)
+    world.settle()
+    world.arrive(some_records(dice, world.records, world.clock, end + WIDTH, 20))
+    return world
+
+
+def look(world: World, since: timedelta | None = None) -> consistency.Looked:
+    begin = ALWAYS if since is None else START + since
+    with world.connection:
+        return consistency.look(world.connection, world.contract, begin)
+
+
+def test_what_was_published_adds_up(settled: World) -> None:
+    [(facts,)] = settled.query("SELECT count(*) FROM report.transaction")
+    assert look(settled) == consistency.Looked(7, facts, [])
+    assert look(settled, DAY) == consistency.Looked(0, 0, [])
+    settled.settle(Interval(START, START + 3 * WIDTH))  # the skipped one, and settled ones again
+    assert look(settled).faults == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (
+            "DELETE FROM report.transaction WHERE transaction_id ="
+            " (SELECT min(transaction_id::text)::uuid FROM report.transaction)",
+            "facts, published were",
+        ),
+        (
+            "UPDATE report.transaction SET region = 'elsewhere' WHERE transaction_id ="
+            " (SELECT min(transaction_id::text)::uuid FROM report.transaction)",
+            "its facts are not those that were published",
+        ),
+        (
+            "UPDATE report.transaction_interval SET batch_value = batch_value + 1"
+            " WHERE interval_start = " + LAST.format("transaction_interval"),
+            "report.transaction_interval, ",
+        ),
+        (
+            "UPDATE report.transaction_hourly SET amount_eur = amount_eur + 0.01"
+            " WHERE interval_start = " + LAST.format("transaction_hourly"),
+            "report.transaction_hourly, ",
+        ),
+        (
+            "DELETE FROM report.transaction_hourly"
+            " WHERE interval_start = " + LAST.format("transaction_hourly"),
+            "nothing, the facts give",
+        ),
+        (
+            "UPDATE report.transaction_settled SET batch_value = batch_value + 1",
+            "report.transaction_settled, ",
+        ),
+        (
+            "UPDATE speed.transaction_flow SET batch_value = batch_value + 1 WHERE curr_time ="
+            " (SELECT min(curr_time) FROM speed.transaction_flow)",
+            "report.transaction_interval, its flow, ",
+        ),
+        (
+            "INSERT INTO speed.transaction_flow SELECT curr_time, branch_name || ' two',"
+            " currency_code, 5, 1 FROM speed.transaction_flow ORDER BY curr_time LIMIT 1",
+            "nothing, the flow has 5.00 1",
+        ),
+        (
+            "DELETE FROM control.interval WHERE start_at ="
+            " (SELECT max(start_at) FROM control.interval)",
+            "facts of an interval that is not settled",
+        ),
+    ],
+)
+def test_every_change_is_found(settled: World, change: str, fault: str) -> None:
+    settled.query(change)
+    faults = look(settled).faults
+    assert [one for one in faults if fault in one], faults
+    assert all(len(one) < 300 for one in faults)
+
+
+def test_what_follows_a_time_is_looked_at_alone(settled: World) -> None:
+    settled.query("DELETE FROM report.transaction WHERE interval_start = %s", START)
+    assert look(settled).faults
+    assert look(settled, 2 * WIDTH).faults == []
