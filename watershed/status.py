@@ -73,9 +73,8 @@ class ContractStatus:
     @property
     def faults(self) -> list[str]:
         """Why it does not get on, a line each."""
-        silent = "never said that it lives" if self.heartbeat_s is None else None
-        silent = silent or f"silent for {self.heartbeat_s:,.0f} s"
-        found = [] if self.alive else [f"its stream is {silent}: ./ws logs stream"]
+        silence = "as yet" if self.heartbeat_s is None else f"for {self.heartbeat_s:,.0f} s"
+        found = [] if self.alive else [f"its stream is silent {silence}: ./ws logs stream"]
         if self.trouble:
             found.append(f"fails again and again: {self.trouble}")
         return [*found, *([self.refusal] if self.refusal else [])]

@@ -24,6 +24,7 @@ FAILPOINTS = (
     "before_quarantine",
     "after_quarantine",
     "after_raw",
+    "after_critical_rows",
     "after_critical",
     "after_commit",
 )

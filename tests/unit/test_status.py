@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from watershed.asking import ask
 from watershed.stack.home import Home
-from watershed.status import collect
+from watershed.status import ContractStatus, ServiceStatus, Status, collect
 
 SERVERS = {"postgres", "kafka", "redis", "cassandra"}
 PATIENCE_S = 25  # shorter than kafka-python's own time limit, and than no limit at all
@@ -37,3 +38,22 @@ def test_every_server_that_does_not_answer_is_named(
     found = ask(lambda: collect(home)).result(PATIENCE_S)
     assert {line.partition(":")[0] for line in found.unavailable} == SERVERS
     assert not found.healthy
+
+
+@pytest.mark.parametrize(
+    ("said", "faults"),
+    [
+        ({}, []),
+        ({"heartbeat_s": None}, ["its stream is silent as yet: ./ws logs stream"]),
+        ({"heartbeat_s": 75.2}, ["its stream is silent for 75 s: ./ws logs stream"]),
+        ({"trouble": "NoNodeAvailable"}, ["fails again and again: NoNodeAvailable"]),
+        ({"refusal": "a hole\n  -> ./ws repair holes"}, ["a hole\n  -> ./ws repair holes"]),
+    ],
+)
+def test_a_contract_says_why_it_does_not_get_on(said: dict[str, Any], faults: list[str]) -> None:
+    known: dict[str, Any] = {"heartbeat_s": 1.0, "refusal": None, "trouble": None} | said
+    found = ContractStatus("transaction", 7, known["heartbeat_s"], 0, 0.0, [],
+                           known["refusal"], known["trouble"])  # fmt: skip
+    assert found.faults == faults
+    running = ServiceStatus("stream", "ready", 1, 0, 100)
+    assert Status(True, "", [running], [found]).healthy == (not faults)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from itertools import pairwise
 
 import sqlglot
 from sqlglot import exp
@@ -11,6 +12,7 @@ from sqlglot.errors import ParseError, SqlglotError
 
 from watershed.contracts.model import Field
 
+SPARK = "spark"
 _BOOLEAN = (exp.Predicate, exp.StartsWith, exp.EndsWith, exp.Contains)
 _FORBIDDEN: dict[type[exp.Expr], str] = {
     exp.Query: "a subquery",
@@ -33,13 +35,32 @@ def fault(text: str, fields: Mapping[str, Field]) -> tuple[str, str] | None:
     a repeated batch finds the same events critical.
     """
     try:
-        statements = sqlglot.parse(text, dialect="spark")
+        statements = sqlglot.parse(text, dialect=SPARK)
     except SqlglotError as error:
         return _unparsable(error)
     root = statements[0]
     if len(statements) != 1 or root is None or text.rstrip().endswith(";"):
         return "`critical.when` is not one expression", "write one predicate, without a semicolon"
-    return next(_faults(root, fields), None)
+    return next(_faults(root, fields), None) or _foreign(text, root)
+
+
+def _foreign(text: str, root: exp.Expr) -> tuple[str, str] | None:
+    """A function by a name of another database, which sqlglot understands and Spark does not."""
+    ours = root.sql(dialect=SPARK)
+    if strange := _called(text) - _called(ours):
+        name = min(strange)
+        return f"`critical.when` has a function `{name}` that Spark may not have", f"write {ours}"
+    return None
+
+
+def _called(text: str) -> set[str]:
+    """The names before parentheses, in lower case."""
+    tokens = sqlglot.tokenize(text, dialect=SPARK)
+    return {
+        token.text.lower()
+        for token, following in pairwise(tokens)
+        if token.token_type is sqlglot.TokenType.VAR and following.text == "("
+    }
 
 
 def _unparsable(error: SqlglotError) -> tuple[str, str]:

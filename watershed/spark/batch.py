@@ -99,16 +99,18 @@ class BatchWriter:
         self._fail("before_quarantine")
         if any(one.quarantined for one in ranges):
             self._append_quarantine(events)
-        self._fail("after_quarantine")
+            self._fail("after_quarantine")
         self._append_raw(events)
         self._fail("after_raw")
-        newest = self._append_critical(events) if any(row.critical for row in totals) else []
-        self._fail("after_critical")
+        to_cache: list[CriticalEvent] = []
+        if any(row.critical for row in totals):
+            to_cache = self._append_critical(events)
+            self._fail("after_critical")
         done = commit(
             self.connection, self.contract, self.generation, self.epoch, ranges, sums(totals)
         )
         self._fail("after_commit")
-        self.cache.put(Change(done.sequence, done.positions, newest))
+        self.cache.put(Change(done.sequence, done.positions, to_cache))
 
     def _append_quarantine(self, events: DataFrame) -> None:
         rejected = events.where(F.col("_reason").isNotNull()).select(
@@ -130,6 +132,7 @@ class BatchWriter:
         rows = critical_rows(events, self.contract)
         table, _ = critical.tables(self.contract)
         append(rows, self.settings, table.name, list(table.columns), table.ttl_days)
+        self._fail("after_critical_rows")
         found = rows.select(*CriticalEvent._fields, "bucket", "kafka_offset").collect()
         buckets = {(row.entity, row.bucket) for row in found}
         keyspace = self.settings.cassandra_keyspace

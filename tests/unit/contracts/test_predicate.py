@@ -36,6 +36,8 @@ RULE = "abs(amount) >= 95"
         ("rand(1) > amount", "a random number", "one event"),
         ("event_time < current_timestamp()", "without arguments", "depend on the event"),
         ("abss(amount) > 1", "not one of Spark's common ones", "one event"),
+        ("starts_with(branch, 'K')", "a function `starts_with`", "write STARTSWITH(branch, 'K')"),
+        ("strpos(branch, 'K') > 0", "a function `strpos`", "write LOCATE('K', branch) > 0"),
         ("amount in", "`in` without a list at line 1", "in ('a', 'b')"),
         ("* > 1", "a star", "one event"),
         ("amount > :limit", "a parameter", "one event"),
