@@ -12,7 +12,7 @@ from tests.faults.fault import Load
 from tests.progress import wait_commits
 from tests.stack import Stack, wait_until
 from watershed.stack.services.postgres import ADMIN
-from watershed.stores import cache, cassandra, postgres
+from watershed.stores import cache, cassandra, liveness, postgres
 
 OTHER = "another-password-0123456789"
 
@@ -63,6 +63,12 @@ def redis_refuses(stack: Stack) -> Iterator[None]:
             client.config_set("requirepass", stack.settings.secret("redis_password"))
 
 
+def _trouble(stack: Stack) -> str:
+    """What the stream fails at again and again."""
+    with postgres.connect(stack.settings) as connection:
+        return liveness.said(connection)["transaction"].trouble or ""
+
+
 @pytest.mark.parametrize(
     ("refuses", "error"),
     [
@@ -85,5 +91,9 @@ def test_wrong_password(
         wait_until(lambda: error in log.read_text()[begin:], f"the log says: {error}")
         if refuses is redis_refuses:
             wait_commits(stack, 5)
+        if refuses is cassandra_refuses:  # PostgreSQL, where it would be noted, is not away
+            wait_until(lambda: error in _trouble(stack), f"status says: {error}")
+            assert not stack.status()["healthy"]
     verify()
+    wait_until(lambda: not _trouble(stack), "status says nothing of it any more")
     assert OTHER not in log.read_text()

@@ -116,6 +116,23 @@ def test_a_clock_that_went_back_far_is_refused_until_somebody_decides(app: Appli
     assert app.position("behind") == "3.00 in 2"  # and not in quarantine
 
 
+def _until_tried_again(app: Application, event_type: str) -> list[str]:
+    """Every refusal that can be seen until the contract was tried, and refused, once more."""
+    seen: dict[datetime, str] = {}
+    found: list[str] = []
+
+    def is_refused_again() -> bool:
+        [(refusal, at)] = app.query(
+            f"SELECT refusal, refused_at FROM control.stream WHERE type = '{event_type}'"
+        )
+        found.append(refusal or "")
+        seen[at] = refusal
+        return len(seen) > 2
+
+    wait_until(is_refused_again, f"{event_type} is refused again")
+    return found
+
+
 def test_offsets_without_a_record_are_skipped_only_by_command(app: Application) -> None:
     producer = KafkaProducer(
         bootstrap_servers=app.settings.kafka_brokers, transactional_id=str(uuid4())
@@ -127,6 +144,7 @@ def test_offsets_without_a_record_are_skipped_only_by_command(app: Application) 
         producer.commit_transaction()
     producer.close()
     app.wait_refused("holes", "repair holes holes")
+    assert all("repair holes" in one for one in _until_tried_again(app, "holes"))
     app.ws("repair", "holes", "holes", "--yes")
     app.send("holes", "2.00", partition=0)
     app.verify("holes")
