@@ -64,6 +64,7 @@ class Settings(BaseSettings):
 
     spark_master: str = Field("local[3]", description="where Spark runs its tasks")
     spark_jars: str = Field("", description="class path of the connectors: folder/*")
+    spark_java_options: str = Field("", description="more options of the driver's JVM")
     spark_driver_memory_mb: Positive = Field(1024, description="heap of the driver")
     spark_ui_port: int = Field(4040, description="port of Spark's page; 0 switches it off")
 

@@ -134,7 +134,7 @@ def _check(stack: Home, batch: bool) -> None:
 
 
 def _listed(missing: list[Download]) -> str:
-    return ", ".join(f"{one.name} ({one.megabytes} MB)" for one in missing)
+    return ", ".join(map(str, missing))
 
 
 def _start(stack: Home, rate: int, batch: bool, interruption: Interruption) -> None:

@@ -12,9 +12,10 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import BaseHook, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
+from watershed.jvm import driver_options
 from watershed.orchestration.processes import PARENT, end_group
 from watershed.orchestration.project import ROOT
-from watershed.settings import Settings, load_settings
+from watershed.settings import load_settings
 
 CONNECTION = "spark"
 POOL = "spark"
@@ -41,7 +42,7 @@ class SparkJob(SparkSubmitOperator):
                 # What the driver's JVM must know before the job's own settings are read.
                 "driver_memory": f"{settings.spark_driver_memory_mb}m",
                 "driver_class_path": settings.spark_jars or None,
-                "conf": {"spark.driver.extraJavaOptions": _jvm(settings)},
+                "conf": {"spark.driver.extraJavaOptions": driver_options(settings)},
                 "durable": False,  # of cluster modes: here a retry has nothing to find again
                 **kwargs,
             }
@@ -63,13 +64,6 @@ class SparkJob(SparkSubmitOperator):
         process = self._hook and self._hook._submit_sp
         if process:
             end_group(process)
-
-
-def _jvm(settings: Settings) -> str:
-    """A heap that is too small ends the job, and with it the task; nothing is left outside of
-    the folder that is emptied."""
-    options = "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData"
-    return " ".join([*options, f"-Djava.io.tmpdir={settings.scratch_dir}"])
 
 
 def check_connection(name: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from pyspark.sql import SparkSession
 
+from watershed.jvm import driver_options
 from watershed.settings import Settings
 
 BATCH_MASTER = "local[2]"
@@ -54,10 +55,7 @@ def spark_session(
 def _conf(settings: Settings) -> dict[str, str]:
     conf = {
         "spark.driver.memory": f"{settings.spark_driver_memory_mb}m",
-        # Heap that is free goes back to the machine, which servers share.
-        "spark.driver.extraJavaOptions": "-XX:+UseG1GC -XX:MinHeapFreeRatio=15"
-        " -XX:MaxHeapFreeRatio=30"
-        f" -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData -Djava.io.tmpdir={settings.scratch_dir}",
+        "spark.driver.extraJavaOptions": driver_options(settings),
         "spark.sql.session.timeZone": "UTC",
         # Tiny batches: more partitions than cores would cost more than they give.
         "spark.sql.shuffle.partitions": "2",

@@ -1,4 +1,4 @@
-"""What a start has to fetch first, once per user: jars, MariaDB, Airflow's environment."""
+"""What a start has to fetch or make first, once per user: jars, MariaDB, Airflow's environment."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from watershed.stack import airflow_environment, jars, mariadb_programs
+from watershed.stack import airflow_environment, jars, mariadb_programs, spark_archive
 
 JARS_MB = {"spark": 21, "kafka": 46, "cassandra": 64}
 
 
 @dataclass(frozen=True)
 class Download:
-    """Something that is not in the cache; ``megabytes`` is about what crosses the network."""
+    """Something that is not in the cache; ``megabytes`` is about what crosses the network, 0 of
+    what is made here."""
 
     name: str
     megabytes: int
     fetch: Callable[[], object]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.megabytes} MB)" if self.megabytes else self.name
 
 
 def missing(*, batch: bool) -> list[Download]:
@@ -38,6 +42,8 @@ def fetch_all(downloads: list[Download], done: Callable[[Download], None]) -> No
 def _missing(batch: bool) -> Iterator[Download]:
     for jar_set in jars.missing():
         yield Download(f"jars of {jar_set}", JARS_MB[jar_set], partial(jars.fetch, jar_set))
+    if spark_archive.missing():
+        yield Download("an archive of Spark's classes", 0, spark_archive.fetch)
     if batch and mariadb_programs.missing():
         yield Download("MariaDB", 149, mariadb_programs.fetch)
     if batch and airflow_environment.missing():

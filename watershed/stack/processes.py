@@ -24,7 +24,7 @@ MARK = "WATERSHED_STACK"
 SERVICE_MARK = "WATERSHED_SERVICE"
 """The one that names the service which started it, or is it."""
 
-KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "USER")
+KEPT = ("HOME", "JAVA_TOOL_OPTIONS", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "USER")
 END_TIMEOUT_S = 20
 
 

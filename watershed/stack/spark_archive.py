@@ -1,0 +1,89 @@
+"""Spark's classes in an archive of the JVM's, made once per user.
+
+Loading and checking some 15,000 classes is most of the CPU of a start; a JVM that maps them from an
+archive needs a third less of it (docs/decisions/0014). The archive fits one Java and one class
+path, and is named for both; a JVM that finds another ignores it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from watershed.errors import StackError
+from watershed.stack import jars
+from watershed.stack.home import ROOT, cache_dir
+from watershed.stack.java import java_home
+from watershed.stack.once import made_once
+
+NAME = "spark.jsa"
+TRAINING_S = 300
+
+
+def options() -> str:
+    """What Spark's JVM is started with; makes the archive if it is not there."""
+    return f'"-XX:SharedArchiveFile={fetch() / NAME}"'
+
+
+def fetch() -> Path:
+    """The folder with the archive, made if it is not there. Raises StackError."""
+    return made_once(_folder(), _train)
+
+
+def missing() -> bool:
+    """Whether a start would have to make it first."""
+    return not _folder().exists()
+
+
+def _folder() -> Path:
+    java = (java_home() / "release").read_bytes()
+    training = (ROOT / "watershed" / "spark" / "training.py").read_bytes()
+    name = hashlib.sha256(java + training + str(java_home()).encode()).hexdigest()[:12]
+    return cache_dir() / "archives" / f"spark-{jars.digest('spark')}-{name}"
+
+
+def _train(folder: Path) -> None:
+    """Let a Spark do a little of everything, and keep the classes that it needed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(
+            [sys.executable, "-m", "watershed.spark.training"],
+            cwd=ROOT,
+            env=_environment(Path(scratch), folder / NAME),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TRAINING_S,
+        )
+    if done.returncode or not (folder / NAME).exists():
+        raise StackError(
+            f"Spark's classes cannot be archived: {(done.stdout + done.stderr)[-800:].strip()}",
+            "is there room on the disk (200 MB), and does Java 17 run? then try again",
+        )
+
+
+def _environment(scratch: Path, archive: Path) -> dict[str, str]:
+    """Settings under which no server is found: nothing listens at port 1."""
+    (scratch / "cassandra_password").write_text("nobody asks for it")
+    settings = {
+        "CASSANDRA_PORT": "1",
+        "KAFKA_BROKERS": "127.0.0.1:1",
+        "SCHEMAS_DIR": str(ROOT / "schemas"),
+        "SCRATCH_DIR": str(scratch),
+        "SECRETS_DIR": str(scratch),
+        "SPARK_JARS": jars.class_path("spark"),
+        # Nothing here runs for so long that code would be worth optimizing.
+        "SPARK_JAVA_OPTIONS": f'"-XX:ArchiveClassesAtExit={archive}" -XX:TieredStopAtLevel=1',
+    }
+    return {
+        **{f"WATERSHED_{key}": value for key, value in settings.items()},
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
+        "HOME": str(scratch),
+        "JAVA_HOME": str(java_home()),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
