@@ -1,7 +1,8 @@
 """### Does the stream live?
 
 Every five minutes this looks at what each contract's streaming query last said of itself, and
-fails when it was silent for a minute or refuses to go on.
+fails when it was silent for a minute, refuses to go on, or has committed nothing for five minutes
+though there is something to commit: a query that fails and is started again for ever.
 
 **Why.** The stream is a service, not a task: nothing else in Airflow would notice that it stands
 still. Enrichments then wait at their gate, and time out later.

@@ -14,11 +14,15 @@ CLOCK = "%Y-%m-%d %H:%M:%S"
 
 
 class Query(NamedTuple):
-    """What a contract's streaming query last said of itself."""
+    """What a contract's streaming query last said of itself.
+
+    ``moved_at`` is the latest of its newest commit, its watermark and its first start.
+    """
 
     type: str
     heartbeat_at: datetime | None
     refusal: str | None
+    moved_at: datetime | None
 
 
 def incomplete(
@@ -44,24 +48,33 @@ def incomplete(
     return None
 
 
-def standing_still(queries: Iterable[Query], now: datetime, most: timedelta) -> list[str]:
-    """A line for each contract whose stream refuses to go on, or was silent for ``most``."""
-    return [text for one in queries if (text := _fault(one, now, most))]
+def standing_still(
+    queries: Iterable[Query], now: datetime, silent: timedelta, still: timedelta
+) -> list[str]:
+    """A line for each contract whose stream refuses to go on, was silent for longer than
+    ``silent``, or commits nothing for longer than ``still``."""
+    return [text for one in queries if (text := _fault(one, now, silent, still))]
 
 
-def _fault(query: Query, now: datetime, most: timedelta) -> str | None:
+def _fault(query: Query, now: datetime, silent: timedelta, still: timedelta) -> str | None:
     if query.heartbeat_at is None:
         return (
             f"{query.type}: its stream has never said that it lives\n"
             "  -> ./ws logs stream says why; ./ws up starts it"
         )
-    if now - query.heartbeat_at > most:
+    if now - query.heartbeat_at > silent:
         return (
             f"{query.type}: its stream is silent since {query.heartbeat_at:{CLOCK}} UTC\n"
             "  -> ./ws status shows whether it runs, ./ws logs stream why it ended"
         )
     if query.refusal:
         return f"{query.type}: its stream does not go on: {query.refusal}"
+    if query.moved_at and now - query.moved_at > still:
+        return (
+            f"{query.type}: its stream lives, but since {query.moved_at:{CLOCK}} UTC it has"
+            " committed nothing, and its watermark stands still\n"
+            "  -> ./ws logs stream says what it fails at, ./ws status which server is away"
+        )
     return None
 
 

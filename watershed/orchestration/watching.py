@@ -6,32 +6,45 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
+from psycopg2.extensions import connection as Connection
 
 from watershed.orchestration import messages
 from watershed.orchestration.messages import Query
 from watershed.orchestration.project import contracts, store
-from watershed.stores import control
+from watershed.stores import batches, control, versions
 
 SILENT_MOST = timedelta(seconds=60)
 """It beats every second while it streams, every five while it is refused, and takes most of a
 minute to start again."""
 
+STILL_MOST = timedelta(minutes=5)
+"""A query that fails and is started again for ever beats all the same. One that is idle moves its
+watermark every second, one that catches up commits, so neither stands still for so long."""
+
 
 def check_streams() -> dict[str, float]:
     """How long ago each contract's query said that it lives, in seconds.
 
-    Raises AirflowFailException where one is silent or refuses to go on.
+    Raises AirflowFailException where one is silent, refuses to go on, or commits nothing.
     """
     with store() as (settings, connection):
         beats = control.heartbeats(connection)
-        queries = [
-            Query(name, beats.get(name), control.refusal(connection, name))
-            for name in contracts(settings)
-        ]
+        queries = [_query(connection, name, beats.get(name)) for name in contracts(settings)]
     now = datetime.now(UTC)
-    if faults := messages.standing_still(queries, now, SILENT_MOST):
+    if faults := messages.standing_still(queries, now, SILENT_MOST, STILL_MOST):
         raise AirflowFailException("\n".join(faults))
     return {name: round((now - beat).total_seconds(), 1) for name, beat in beats.items()}
+
+
+def _query(connection: Connection, name: str, beat: datetime | None) -> Query:
+    """What there is to know of a contract's query."""
+    moved = (
+        batches.newest_commit(connection, name),
+        control.complete_until(connection, name),
+        versions.first_taken(connection, name),  # before its first batch it has nothing else
+    )
+    known = [time for time in moved if time]
+    return Query(name, beat, control.refusal(connection, name), max(known, default=None))
 
 
 def judge_audit(code: int, output: str) -> dict[str, Any]:

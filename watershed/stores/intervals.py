@@ -115,7 +115,7 @@ def frontier(connection: Connection, contract: Contract, interval_s: int) -> Fro
     None while no first interval is complete.
     """
     check_width(contract, interval_s)
-    watermark = _watermark(connection, contract)
+    watermark = control.complete_until(connection, contract.type)
     if watermark is None:
         return None
     begun = _settled(connection, contract)
@@ -231,10 +231,3 @@ def cut(whole: Interval, interval_s: int) -> list[Interval]:
         parts.append(Interval(at, following))
         at = following
     return parts
-
-
-def _watermark(connection: Connection, contract: Contract) -> datetime | None:
-    generation = control.generation(connection, contract.type)
-    if generation is None:
-        return None
-    return control.watermark(control.progress(connection, contract.type, generation))

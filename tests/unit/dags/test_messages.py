@@ -50,25 +50,32 @@ def test_the_gate_opens_when_everything_is_there() -> None:
     assert incomplete("tweet", NOON, None, True) is None
 
 
-def test_a_stream_that_beats_and_refuses_nothing_is_well() -> None:
-    assert standing_still([Query("tweet", NOON, None)], NOON + MINUTE, MINUTE) == []
+@pytest.mark.parametrize("moved", [None, NOON, NOON - 4 * MINUTE])
+def test_a_stream_that_beats_moves_and_refuses_nothing_is_well(moved: datetime | None) -> None:
+    query = Query("tweet", NOON, None, moved)
+    assert standing_still([query], NOON + MINUTE, MINUTE, 5 * MINUTE) == []
 
 
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        (Query("tweet", None, None), "has never said that it lives"),
-        (Query("tweet", NOON - SECOND, "expired"), "is silent since 2026-01-31 11:59:59 UTC"),
+        (Query("tweet", None, None, None), "has never said that it lives"),
+        (Query("tweet", NOON - SECOND, "expired", NOON), "is silent since 2026-01-31 11:59:59 UTC"),
         (
-            Query("tweet", NOON, "a hole\n  -> ./ws repair holes"),
+            Query("tweet", NOON, "a hole\n  -> ./ws repair holes", NOON),
             "does not go on: a hole\n  -> ./ws",
+        ),
+        (
+            Query("tweet", NOON, None, NOON - 4 * MINUTE - SECOND),
+            "since 2026-01-31 11:55:59 UTC it has committed nothing",
         ),
     ],
 )
 def test_a_stream_that_stands_still_is_named_with_the_remedy(query: Query, message: str) -> None:
-    [found] = standing_still([query], NOON + MINUTE, MINUTE)
+    [found] = standing_still([query], NOON + MINUTE, MINUTE, 5 * MINUTE)
     assert found.startswith("tweet: ")
     assert message in found
+    assert query.refusal or "\n  -> ./ws" in found
 
 
 def test_checks_that_failed_are_listed() -> None:
