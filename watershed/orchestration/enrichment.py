@@ -117,7 +117,9 @@ def check(number: int) -> Numbers:
         loaded = attempts.loaded(connection, attempt)
     failed = {one.name: f"{one.observed}, must be {one.expected}" for one in found if not one.ok}
     if failed:
-        raise AirflowFailException(messages.failed_checks(staged.name(attempt), failed))
+        raise AirflowFailException(
+            messages.failed_checks(contract.type, staged.name(attempt), failed)
+        )
     unmatched = Counter[str]()
     for one in loaded:
         unmatched.update(one.unmatched)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -11,6 +11,9 @@ from watershed.stores.reconciliation import Unexplained
 
 FAULTS_MAX = 5
 CLOCK = "%Y-%m-%d %H:%M:%S"
+COUNTED = frozenset({"rows", "flow"})
+"""Quality checks that fail where a layer has too few events, or too many: no reference data and no
+query mends that."""
 
 
 class Query(NamedTuple):
@@ -78,14 +81,27 @@ def _fault(query: Query, now: datetime, silent: timedelta, still: timedelta) -> 
     return None
 
 
-def failed_checks(table: str, checks: Mapping[str, str]) -> str:
-    """What quality checks found, by name; the staged rows stay where they can be looked at."""
+def failed_checks(event_type: str, table: str, checks: Mapping[str, str]) -> str:
+    """What quality checks found, by name, and what to do about each; the staged rows stay where
+    they can be looked at."""
     lines = "".join(f"\n    {name}: {found}" for name, found in checks.items())
+    made = _for(
+        checks.keys() - COUNTED, "repair the reference data or the query, then clear the task begin"
+    )
+    counted = _for(
+        checks.keys() & COUNTED,
+        f"./ws audit says which layer is wrong, ./ws rebuild flow {event_type} makes the flow again"
+        " from the raw store; then clear the task begin. An interval whose raw events are lost is"
+        f" passed with ./ws skip-interval {event_type} START",
+    )
     return (
         f"nothing is published: {len(checks)} quality checks do not hold:{lines}\n"
-        f"  -> look at staging.{table}; repair the reference data or the query, then clear the task"
-        " begin"
+        f"  -> look at staging.{table}{made}{counted}"
     )
+
+
+def _for(checks: Set[str], cure: str) -> str:
+    return f"\n  -> {', '.join(sorted(checks))}: {cure}" if checks else ""
 
 
 def audit_faults(output: str) -> list[str]:
@@ -109,5 +125,5 @@ def drift(event_type: str, found: Sequence[Unexplained]) -> str:
         f"{event_type}: batch and flow differ in {len(found)} sums, and removed duplicates do not"
         f" explain it:{shown}\n"
         f"  -> ./ws audit says which layer is wrong; ./ws rebuild flow {event_type} makes the flow"
-        " again from the raw store, clearing the task begin makes the intervals again"
+        " again from the raw store. Then clear the task begin: the interval is compared again"
     )

@@ -79,10 +79,28 @@ def test_a_stream_that_stands_still_is_named_with_the_remedy(query: Query, messa
 
 
 def test_checks_that_failed_are_listed() -> None:
-    found = failed_checks("tweet_17", {"nulls": "3, must be 0", "rows": "9, must be 10"})
+    found = failed_checks("tweet", "tweet_17", {"range": "3, must be 0", "rows": "9, must be 10"})
     assert "2 quality checks" in found
-    assert "\n    nulls: 3, must be 0" in found
+    assert "\n    range: 3, must be 0" in found
     assert "staging.tweet_17" in found
+
+
+@pytest.mark.parametrize(
+    ("names", "cures"),
+    [
+        (["unmatched branch", "range"], ["range, unmatched branch: repair the reference data"]),
+        (["flow", "rows"], ["flow, rows: ./ws audit says which layer is wrong"]),
+        (["flow", "range"], ["range: repair the reference data", "flow: ./ws audit says which"]),
+    ],
+)
+def test_each_failed_check_has_its_remedy(names: list[str], cures: list[str]) -> None:
+    _, *said = failed_checks("tweet", "tweet_17", dict.fromkeys(names, "9")).split("\n  -> ")[1:]
+    assert [cure[: len(start)] for cure, start in zip(said, cures, strict=True)] == cures
+    for cure in said:
+        assert "then clear the task begin" in cure
+        if "audit" in cure:
+            assert "./ws rebuild flow tweet " in cure
+            assert "./ws skip-interval tweet START" in cure
 
 
 def test_an_audit_that_does_not_hold_names_its_faults() -> None:
@@ -99,3 +117,4 @@ def test_drift_names_interval_group_and_size() -> None:
     found = drift("tweet", [Unexplained(NOON, ("Kazan", "RUB"), Decimal("-1.50"), -1)])
     assert "\n    2026-01-31 12:00:00 Kazan RUB: -1.50 in -1 events" in found
     assert "./ws audit" in found
+    assert "Then clear the task begin: the interval is compared again" in found
