@@ -147,6 +147,15 @@ def test_the_ledger_names_the_snapshot_of_what_is_settled(
     assert attempts.snapshots(world.connection, "other", whole) == {}
 
 
+def test_a_run_is_found_by_its_last_attempt(world: World, dice: random.Random) -> None:
+    _arrive(world, dice, 11 * MINUTE)
+    world.begin()
+    last = world.begin(_at(0, 5), snapshot=1)
+    assert attempts.of_run(world.connection, "transaction", "test") == last
+    assert attempts.of_run(world.connection, "transaction", "another") is None
+    assert attempts.of_run(world.connection, "other", "test") is None
+
+
 def test_what_has_expired_is_not_settled_again(world: World, dice: random.Random) -> None:
     """Raw rows and their keys are gone then: it would look as if nothing had arrived."""
     _arrive(world, dice, 11 * MINUTE)
