@@ -104,9 +104,13 @@ def _for(checks: Set[str], cure: str) -> str:
     return f"\n  -> {', '.join(sorted(checks))}: {cure}" if checks else ""
 
 
-def audit_faults(output: str) -> list[str]:
-    """A line for each check of ``./ws audit --json`` that does not hold, with its first faults."""
-    checks = json.loads(output)["checks"]
+def audit_faults(output: str) -> list[str] | None:
+    """A line for each check of ``./ws audit --json`` that does not hold, with its first faults;
+    None where the output is no audit's."""
+    try:
+        checks = json.loads(output)["checks"]
+    except (ValueError, TypeError, KeyError):
+        return None
     return [
         f"{one['contract']} {one['check']}: {'; '.join(one['faults'][:FAULTS_MAX])}"
         for one in checks

@@ -21,6 +21,9 @@ STILL_MOST = timedelta(minutes=5)
 """A query that fails and is started again for ever beats all the same. One that is idle moves its
 watermark every second, one that catches up commits, so neither stands still for so long."""
 
+LINES = 5
+"""So much of an output is shown that is no audit's."""
+
 
 def check_streams() -> dict[str, float]:
     """How long ago each contract's query said that it lives, in seconds.
@@ -48,10 +51,13 @@ def _query(connection: Connection, name: str, beat: datetime | None) -> Query:
 
 
 def judge_audit(code: int, output: str) -> dict[str, Any]:
-    """How many checks of ``./ws audit --json`` held. Raises when one did not, or none was made."""
-    if code not in (0, 1):
-        raise RuntimeError(f"the audit could not be made: exit code {code}; its log is above")
-    if faults := messages.audit_faults(output):
+    """That every check of ``./ws audit --json`` held. Raises AirflowFailException when one did not,
+    RuntimeError, so that it is tried again, when none was made."""
+    faults = messages.audit_faults(output) if code in (0, 1) else None
+    if faults is None:
+        last = "".join(f"\n  {line}" for line in output.splitlines()[-LINES:])
+        raise RuntimeError(f"the audit could not be made: exit code {code}; its log is above{last}")
+    if faults:
         raise AirflowFailException(
             "the audit does not hold:\n  " + "\n  ".join(faults) + "\n  -> docs/operate.md, Audit"
         )

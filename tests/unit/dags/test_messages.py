@@ -109,8 +109,13 @@ def test_an_audit_that_does_not_hold_names_its_faults() -> None:
         {"contract": "tweet", "check": "offsets", "ok": True, "faults": []},
         {"contract": "tweet", "check": "flow", "ok": False, "faults": faults},
     ]
-    [found] = audit_faults(json.dumps({"checks": checks}))
-    assert found == "tweet flow: fault 0; fault 1; fault 2; fault 3; fault 4"
+    found = audit_faults(json.dumps({"checks": checks}))
+    assert found == ["tweet flow: fault 0; fault 1; fault 2; fault 3; fault 4"]
+
+
+@pytest.mark.parametrize("output", ["", "Traceback (most recent call last):", "[]", "{}"])
+def test_what_is_no_audit_has_no_faults(output: str) -> None:
+    assert audit_faults(output) is None
 
 
 def test_drift_names_interval_group_and_size() -> None:
