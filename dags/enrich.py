@@ -38,7 +38,7 @@ settling again with the same inputs changes nothing.
 
 * `gate` timed out: the stream stands still or is far behind. `./ws status`; later runs catch up.
 * `begin`: the range cannot be settled as asked; the message says which one can.
-* `load`: the end of its log has the cause. It is tried again by itself; no two load at once.
+* `load`: the message has cause and remedy. It is tried again by itself; no two load at once.
 * `check`: nothing was published. The message names the checks, what they found, and the remedy:
   for most the reference data or the query; for `flow` and `rows`, where a layer lacks events, what
   `./ws audit` says.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -14,6 +15,12 @@ CLOCK = "%Y-%m-%d %H:%M:%S"
 COUNTED = frozenset({"rows", "flow"})
 """Quality checks that fail where a layer has too few events, or too many: no reference data and no
 query mends that."""
+
+LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (\w+) +(\S+) (.*)")
+"""How a job's line begins, and one of Spark's: time, level, logger."""
+
+RAISED = re.compile(r"(?:: )?([\w.]+(?:Error|Exception)(?:: .*)?)")
+"""An exception's own line; Java's has a colon before it where Python prints it."""
 
 
 class Query(NamedTuple):
@@ -102,6 +109,40 @@ def failed_checks(event_type: str, table: str, checks: Mapping[str, str]) -> str
 
 def _for(checks: Set[str], cure: str) -> str:
     return f"\n  -> {', '.join(sorted(checks))}: {cure}" if checks else ""
+
+
+def job_failure(lines: Sequence[str], code: int) -> str:
+    """Why a job ended with an exit code, of the last lines that it printed.
+
+    The cause and remedy that it logged; without one, the last exception; without that, the last
+    line, for what it is worth.
+    """
+    if said := _logged(lines):
+        return "\n  ".join(said)
+    raised = [found[1] for line in lines if (found := RAISED.fullmatch(line))]
+    printed = [line for line in lines if line]
+    if raised:
+        cause = raised[-1]
+    elif printed:
+        cause = f"the job ended with exit code {code}; the last it printed is: {printed[-1]}"
+    else:
+        cause = f"the job ended with exit code {code}, and printed nothing"
+    return f"{cause}\n  -> the end of this task's log has all that it printed"
+
+
+def _logged(lines: Sequence[str]) -> list[str]:
+    """The lines of the last error that a job logged itself, up to its remedy."""
+    said: list[str] = []
+    goes_on = False
+    for line in lines:
+        if found := LOGGED.fullmatch(line):
+            level, logger, text = found.groups()
+            goes_on = level == "ERROR" and logger.startswith("watershed.")
+            said = [text] if goes_on else said
+        elif goes_on:
+            said.append(line)
+            goes_on = not line.startswith("->")
+    return said
 
 
 def audit_faults(output: str) -> list[str] | None:

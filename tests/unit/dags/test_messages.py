@@ -14,6 +14,7 @@ from watershed.orchestration.messages import (
     drift,
     failed_checks,
     incomplete,
+    job_failure,
     standing_still,
 )
 from watershed.stores.reconciliation import Unexplained
@@ -101,6 +102,62 @@ def test_each_failed_check_has_its_remedy(names: list[str], cures: list[str]) ->
         if "audit" in cure:
             assert "./ws rebuild flow tweet " in cure
             assert "./ws skip-interval tweet START" in cure
+
+
+AT = "2026-11-25 10:14:08,675"
+PYTHON = [
+    "Traceback (most recent call last):",
+    'File "jobs/enrich_intervals.py", line 9, in run',
+    "raise ValueError(text)",
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            [f"{AT} INFO    watershed.enrich reads", f"{AT} ERROR   watershed.enrich no rows",
+             "-> look at them", "and more"],
+            "no rows\n  -> look at them",
+        ),
+        (
+            [f"{AT} ERROR   watershed.reference not as it must be", "branch: Kazan",
+             "-> correct it", f"{AT} WARN    Hooks the end"],
+            "not as it must be\n  branch: Kazan\n  -> correct it",
+        ),
+        (
+            [f"{AT} ERROR   watershed.lake the first", f"{AT} ERROR   watershed.lake the last",
+             f"{AT} ERROR   Executor Exception in task 0.0", "java.lang.Exception: no"],
+            "the last",
+        ),
+    ],
+)  # fmt: skip
+def test_a_job_that_failed_says_what_it_logged_last(lines: list[str], said: str) -> None:
+    assert job_failure(lines, 1) == said
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        ([*PYTHON, "ValueError: no", f"{AT} WARN    Hooks the end"], "ValueError: no"),
+        (
+            [*PYTHON, "py4j.protocol.Py4JJavaError: An error occurred while calling o80.parquet.",
+             ": org.apache.spark.SparkException: Job aborted.", "at org.apache.spark.Some.where",
+             "... 33 more"],
+            "org.apache.spark.SparkException: Job aborted.",
+        ),
+        (
+            [f"{AT} INFO    watershed.enrich reads", ""],
+            f"the job ended with exit code 137; the last it printed is: {AT} INFO    "
+            "watershed.enrich reads",
+        ),
+        ([], "the job ended with exit code 137, and printed nothing"),
+    ],
+)  # fmt: skip
+def test_a_job_that_logged_no_error_says_what_there_is(lines: list[str], cause: str) -> None:
+    first, remedy = job_failure(lines, 137).split("\n")
+    assert first == cause
+    assert remedy.startswith("  -> the end of this task's log")
 
 
 def test_an_audit_that_does_not_hold_names_its_faults() -> None:
