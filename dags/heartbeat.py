@@ -8,9 +8,10 @@ though there is something to commit: a query that fails and is started again for
 still. Enrichments then wait at their gate, and time out later.
 
 **When it fails.** The task's log and `control.alert` name the contract, the cause and the command
-that repairs it. `./ws status` shows the same, `./ws logs stream` more. A supervisor starts a dead
-stream again by itself: one failed run that is followed by a good one needs nobody. A *refusal*
-stays until a person decides: see *When the stream refuses* in `docs/operate.md`.
+that repairs it. `./ws status` shows the same, or how far it is behind, `./ws logs stream` more. A
+supervisor starts a dead stream again by itself: one failed run that is followed by a good one needs
+nobody. A *refusal* stays until a person decides: see *When the stream refuses* in
+`docs/operate.md`.
 """
 
 from airflow.sdk import DAG, CronTriggerTimetable, task
