@@ -18,6 +18,9 @@ follows the other; the numbers of each are below its tab *Storage*, in *XCom*:
 
 When `reconcile` succeeds, the asset `report.{type}` is updated.
 
+**Why.** The stream answers at once and counts a repeated event as often as it comes. What is
+settled has each event once, with place, names and amounts of one set of reference data.
+
 **By hand.** *Trigger* with a *partition key*, an interval's start such as `2026-01-31T12:00`, or
 with a *start* and an *end* in the form: those intervals are settled again. With neither,
 everything unsettled is settled. A *backfill* does each interval of a range in a run of its own; the
@@ -35,11 +38,13 @@ settling again with the same inputs changes nothing.
 
 * `gate` timed out: the stream stands still or is far behind. `./ws status`; later runs catch up.
 * `begin`: the range cannot be settled as asked; the message says which one can.
-* `load`: the end of its log has the cause. It is tried again by itself; no two load at once.
-* `check`: nothing was published. The message names the checks and what they found.
+* `load`: the message has cause and remedy. It is tried again by itself; no two load at once.
+* `check`: nothing was published. The message names the checks, what they found, and the remedy:
+  for most the reference data or the query; for `flow` and `rows`, where a layer lacks events, what
+  `./ws audit` says.
 * `publish`: a newer attempt took over (nothing to do), or an earlier interval is not settled yet.
 * `reconcile`: what is published differs from the speed layer, and `control.alert` has by how much.
-  `./ws audit` says which of the two is wrong.
+  `./ws audit` says which of the two is wrong. Once it is mended clear `begin`.
 
 A range that can never be settled is passed with `./ws skip-interval {type} START`.
 """

@@ -1,15 +1,17 @@
 """### Does the stream live?
 
 Every five minutes this looks at what each contract's streaming query last said of itself, and
-fails when it was silent for a minute or refuses to go on.
+fails when it was silent for a minute, refuses to go on, or has committed nothing for five minutes
+though there is something to commit: a query that fails and is started again for ever.
 
 **Why.** The stream is a service, not a task: nothing else in Airflow would notice that it stands
 still. Enrichments then wait at their gate, and time out later.
 
 **When it fails.** The task's log and `control.alert` name the contract, the cause and the command
-that repairs it. `./ws status` shows the same, `./ws logs stream` more. A supervisor starts a dead
-stream again by itself: one failed run that is followed by a good one needs nobody. A *refusal*
-stays until a person decides: see *When the stream refuses* in `docs/operate.md`.
+that repairs it. `./ws status` shows the same, or how far it is behind, `./ws logs stream` more. A
+supervisor starts a dead stream again by itself: one failed run that is followed by a good one needs
+nobody. A *refusal* stays until a person decides: see *When the stream refuses* in
+`docs/operate.md`.
 """
 
 from airflow.sdk import DAG, CronTriggerTimetable, task

@@ -8,7 +8,8 @@ European Central Bank's rates from the Parquet lake. A snapshot is checked, then
 repeated. Enrichments wait at their gate until there is a first one.
 
 **When it fails.** Nothing is lost: enrichments go on with the last snapshot. The log says which
-store does not answer, or which row is wrong. Correct it there and clear the task.
+store does not answer, or which row is wrong. Correct it there and clear the task. A currency whose
+newest rate is older than 45 days is no failure: an alert names it.
 
 **After a correction** trigger this DAG, then back-fill the days that it is about.
 """

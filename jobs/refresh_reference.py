@@ -29,10 +29,13 @@ from watershed.spark.program import run_job
 from watershed.spark.references import check, typed
 from watershed.spark.session import batch_session
 from watershed.stores import lake, postgres, reference
+from watershed.stores.alerts import alert
 from watershed.stores.reference import Copy, Snapshot
 
 AHEAD = timedelta(days=31)
 """So far beyond today rates are carried: an enrichment may take an older snapshot's."""
+
+SOURCE = "refresh_reference"
 
 log = logging.getLogger("watershed.reference")
 
@@ -51,6 +54,7 @@ def refresh(settings: Settings, today: date) -> Snapshot:
             tables = write(spark, settings, references, made, today)
             check(spark, references, tables, today)
             keep(connection, settings, references, snapshot, made, tables)
+            warn(connection, references, tables, today)
         finally:
             lake.take_away(made)
     return snapshot
@@ -112,6 +116,18 @@ def keep(
     reference.record(connection, snapshot, contents, copies)
     rows = " ".join(f"{name}={one.rows}" for name, one in contents.items())
     log.info("snapshot=%s folder=%s %s", snapshot.snapshot, snapshot.folder, rows)
+
+
+def warn(
+    connection: Connection, references: References, tables: Mapping[str, DataFrame], today: date
+) -> None:
+    """Raise an alert where a rate is carried forward for too long; commits."""
+    for name in (name for name, one in references.tables.items() if one.store == "rates"):
+        quoted = rates.quoted_on(tables[name], today)
+        if message := rates.outdated(quoted, today):
+            log.warning("%s", message)
+            with connection:
+                alert(connection, SOURCE, message, detail={"quoted": quoted})
 
 
 def run(settings: Settings) -> None:

@@ -271,7 +271,7 @@ AS $$
 DECLARE
     stream control.stream;
     summed_until timestamptz;
-    cannot_change boolean;
+    all_settled boolean;
 BEGIN
     SELECT * INTO stream FROM control.stream WHERE type = 'transaction';
     IF t < stream.pruned_until THEN
@@ -284,12 +284,12 @@ BEGIN
     IF t >= stream.settled_until THEN
         summed_until := stream.settled_until;
     END IF;
-    cannot_change := t <= stream.settled_until AND NOT EXISTS (
+    all_settled := t <= stream.settled_until AND NOT EXISTS (
         SELECT FROM control.interval
         WHERE type = 'transaction' AND attempt IS NULL AND start_at < t);
     RETURN QUERY
     SELECT part.currency_code, sum(part.value)::numeric(38,2), sum(part.events)::bigint,
-        coalesce(cannot_change, false)
+        coalesce(all_settled, false)
     FROM (
         SELECT currency_code, batch_value AS value, event_count AS events
         FROM report.transaction_opening
@@ -324,7 +324,8 @@ $$;
 
 COMMENT ON FUNCTION report.open_position_at IS
     'The open position per currency of all that had arrived before t. Of what is not settled it has'
-    ' the two-second windows that had ended by t; is_final says that nothing of it can change';
+    ' the two-second windows that had ended by t; is_final says that all of it is settled:'
+    ' nothing that still arrives changes it';
 
 
 CREATE OR REPLACE VIEW report.reconciliation AS

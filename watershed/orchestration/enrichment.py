@@ -30,6 +30,7 @@ from watershed.stores import (
     reference,
     staged,
 )
+from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
 
 Numbers = dict[str, Any]
@@ -47,14 +48,16 @@ class Unexplained(AirflowFailException):
 def begin(event_type: str, context: Context) -> Numbers:
     """Begin an attempt at what the run was asked for, with the reference data that it asked for.
 
-    A run that is cleared takes the range it took before.
+    A run that is cleared takes the range it took before, and goes on with the snapshot with which
+    it has published a part of it.
     """
     with store() as (settings, connection):
         contract = contract_of(settings, event_type)
         run_id = f"{context['dag'].dag_id} {context['run_id']}"
-        parts = _parts(settings, connection, contract, run_id, context)
+        before = attempts.of_run(connection, event_type, run_id)
+        parts = _parts(settings, connection, contract, before, context)
         query = read_query(settings.schemas_dir, event_type)
-        snapshot = _snapshot(connection, contract, parts, context)
+        snapshot = _snapshot(connection, contract, parts, before, context)
         attempt = attempts.begin(connection, contract, parts, snapshot, query.sha256, run_id)
     return {
         "attempt": attempt.attempt,
@@ -66,13 +69,19 @@ def begin(event_type: str, context: Context) -> Numbers:
 
 
 def _parts(
-    settings: Settings, connection: Connection, contract: Contract, run_id: str, context: Context
+    settings: Settings,
+    connection: Connection,
+    contract: Contract,
+    before: Attempt | None,
+    context: Context,
 ) -> list[Interval]:
-    """The intervals that a run settles. Raises AirflowSkipException when there are none."""
+    """The intervals that a run settles, of which ``before`` is the last attempt.
+
+    Raises AirflowSkipException when there are none.
+    """
     width = settings.batch_interval_s
-    again = attempts.of_run(connection, contract.type, run_id)
-    if again is not None:
-        return intervals.plan(connection, contract, again, width)
+    if before is not None:
+        return intervals.plan(connection, contract, Interval(before.start, before.end), width)
     wanted = ranges.asked(context["params"], context.get("partition_key"), width)
     with connection:
         frontier = intervals.frontier(connection, contract, width)
@@ -94,12 +103,17 @@ def _parts(
 
 
 def _snapshot(
-    connection: Connection, contract: Contract, parts: list[Interval], context: Context
+    connection: Connection,
+    contract: Contract,
+    parts: list[Interval],
+    before: Attempt | None,
+    context: Context,
 ) -> int:
     with connection:
         named = attempts.snapshots(connection, contract.type, parts)
         newest = reference.newest(connection).snapshot
-    return choose_snapshot(context["params"]["reference"], parts, named, newest)
+    had = before.snapshot if before else None
+    return choose_snapshot(context["params"]["reference"], parts, named, newest, had)
 
 
 def _is_scheduled(context: Context) -> bool:
@@ -117,7 +131,9 @@ def check(number: int) -> Numbers:
         loaded = attempts.loaded(connection, attempt)
     failed = {one.name: f"{one.observed}, must be {one.expected}" for one in found if not one.ok}
     if failed:
-        raise AirflowFailException(messages.failed_checks(staged.name(attempt), failed))
+        raise AirflowFailException(
+            messages.failed_checks(contract.type, staged.name(attempt), failed)
+        )
     unmatched = Counter[str]()
     for one in loaded:
         unmatched.update(one.unmatched)

@@ -92,8 +92,7 @@ def look(event_type: str, until: datetime | None) -> str | None:
 
 def missing(connection: Connection, event_type: str, until: datetime | None) -> str | None:
     """What an enrichment up to ``until`` lacks, in this connection's transaction."""
-    generation = control.generation(connection, event_type) or ""
-    watermark = control.watermark(control.progress(connection, event_type, generation))
+    watermark = control.complete_until(connection, event_type)
     return messages.incomplete(event_type, watermark, until, _has_snapshot(connection))
 
 

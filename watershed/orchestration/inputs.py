@@ -15,17 +15,25 @@ SHOWN = 4
 
 
 def choose_snapshot(
-    wanted: str, parts: Sequence[Interval], named: Mapping[datetime, int], newest: int
+    wanted: str,
+    parts: Sequence[Interval],
+    named: Mapping[datetime, int],
+    newest: int,
+    before: int | None = None,
 ) -> int:
     """The number of the snapshot for all of ``parts``, which are in order.
 
     ``named`` has the ledger's snapshot of each settled interval, by its start: the same inputs
     give the same report. What nobody has settled takes the newest, as everything does when
-    ``wanted`` is that. Raises IntervalError where the intervals would need different ones.
+    ``wanted`` is that. ``before`` is the snapshot of the run's last attempt: what that left
+    unsettled when it ended half-way takes it too. Raises IntervalError where the intervals would
+    need different ones.
     """
     if wanted == NEWEST:
         return newest
-    each = [(named.get(one.start, newest), one) for one in parts]
+    # One that published nothing is not held to it: it may have failed for want of a correction.
+    rest = before if before is not None and before in named.values() else newest
+    each = [(named.get(one.start, rest), one) for one in parts]
     first = each[0][0]
     if any(number != first for number, _ in each):
         raise IntervalError(

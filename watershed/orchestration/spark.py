@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseHook, Context
-from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+)
 
 from watershed.jvm import driver_options
+from watershed.orchestration import messages
 from watershed.orchestration.processes import PARENT, end_group
 from watershed.orchestration.project import ROOT
 from watershed.settings import load_settings
@@ -20,6 +26,9 @@ from watershed.settings import load_settings
 CONNECTION = "spark"
 POOL = "spark"
 """One slot: a second Spark beside the stream and the servers would not fit on two cores."""
+
+KEPT_LINES = 500
+"""Of a job's output: the provider keeps 20, and a Java stack trace has more."""
 
 
 class SparkJob(SparkSubmitOperator):
@@ -49,14 +58,25 @@ class SparkJob(SparkSubmitOperator):
         )
 
     def execute(self, context: Context) -> dict[str, float]:  # noqa: ARG002  # Airflow passes it
+        """Seconds that the job took. Raises AirflowException, which is tried again, with the cause
+        and the remedy that it logged."""
         check_connection(self._conn_id)
         started = time.monotonic()
         self._hook = self._get_hook()
-        self._hook.submit(
-            self.application,
-            start_new_session=True,
-            env=os.environ | {PARENT: str(os.getpid())},
-        )
+        self._hook._last_submit_log_lines = deque(maxlen=KEPT_LINES)
+        try:
+            self._hook.submit(
+                self.application,
+                start_new_session=True,
+                env=os.environ | {PARENT: str(os.getpid())},
+            )
+        except AirflowException:
+            process = self._hook._submit_sp
+            if process is None:
+                raise
+            # The provider's begins with the command, and ``./ws status`` shows the first line.
+            said = messages.job_failure(list(self._hook._last_submit_log_lines), process.returncode)
+            raise AirflowException(said) from None
         return {"seconds": round(time.monotonic() - started, 1)}
 
     def on_kill(self) -> None:

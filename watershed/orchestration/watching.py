@@ -6,29 +6,36 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
+from psycopg2.extensions import connection as Connection
 
 from watershed.orchestration import messages
 from watershed.orchestration.messages import Query
 from watershed.orchestration.project import contracts, store
-from watershed.stores import liveness
+from watershed.stores import batches, control, liveness, versions
+from watershed.stores.liveness import Said
 
 SILENT_MOST = timedelta(seconds=60)
 """It beats every second while it streams, every five while it is refused, and takes most of a
 minute to start again."""
 
+STILL_MOST = timedelta(minutes=5)
+"""A query that fails and is started again for ever beats all the same. One that is idle moves its
+watermark every second, one that catches up commits, so neither stands still for so long."""
+
+LINES = 5
+"""So much of an output is shown that is no audit's."""
+
 
 def check_streams() -> dict[str, float]:
     """How long ago each contract's query said that it lives, in seconds.
 
-    Raises AirflowFailException where one is silent or refuses to go on.
+    Raises AirflowFailException where one is silent, refuses to go on, or commits nothing.
     """
     with store() as (settings, connection):
         said = liveness.said(connection)
-        queries = [
-            Query(name, said[name].heartbeat_at, said[name].refusal) for name in contracts(settings)
-        ]
+        queries = [_query(connection, name, said[name]) for name in contracts(settings)]
     now = datetime.now(UTC)
-    if faults := messages.standing_still(queries, now, SILENT_MOST):
+    if faults := messages.standing_still(queries, now, SILENT_MOST, STILL_MOST):
         raise AirflowFailException("\n".join(faults))
     return {
         one.type: round((now - one.heartbeat_at).total_seconds(), 1)
@@ -37,11 +44,25 @@ def check_streams() -> dict[str, float]:
     }
 
 
+def _query(connection: Connection, name: str, said: Said) -> Query:
+    """What there is to know of a contract's query."""
+    moved = (
+        batches.newest_commit(connection, name),
+        control.complete_until(connection, name),
+        versions.first_taken(connection, name),  # before its first batch it has nothing else
+    )
+    known = [time for time in moved if time]
+    return Query(name, said.heartbeat_at, said.refusal, max(known, default=None))
+
+
 def judge_audit(code: int, output: str) -> dict[str, Any]:
-    """How many checks of ``./ws audit --json`` held. Raises when one did not, or none was made."""
-    if code not in (0, 1):
-        raise RuntimeError(f"the audit could not be made: exit code {code}; its log is above")
-    if faults := messages.audit_faults(output):
+    """That every check of ``./ws audit --json`` held. Raises AirflowFailException when one did not,
+    RuntimeError, so that it is tried again, when none was made."""
+    faults = messages.audit_faults(output) if code in (0, 1) else None
+    if faults is None:
+        last = "".join(f"\n  {line}" for line in output.splitlines()[-LINES:])
+        raise RuntimeError(f"the audit could not be made: exit code {code}; its log is above{last}")
+    if faults:
         raise AirflowFailException(
             "the audit does not hold:\n  " + "\n  ".join(faults) + "\n  -> docs/operate.md, Audit"
         )

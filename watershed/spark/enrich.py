@@ -47,8 +47,22 @@ def events(rows: DataFrame, contract: Contract, intervals: Sequence[Interval]) -
     return rows.select(
         "*",
         interval_start("arrival_time", intervals).alias("interval_start"),
-        F.xxhash64(*contract.fields).alias("payload_hash"),
+        payload_hash(contract).alias("payload_hash"),
     ).withColumn("is_first", F.row_number().over(order) == 1)
+
+
+def payload_hash(contract: Contract) -> Column:
+    """A hash of all fields, in the contract's order.
+
+    Spark's leaves nulls out, so the names of those that are there are hashed too, where a contract
+    lets any be absent. An event that has none of them keeps its hash when a version adds one.
+    """
+    there = [
+        F.when(F.isnotnull(name), F.lit(name))
+        for name, one in contract.fields.items()
+        if one.nullable or not one.required
+    ]
+    return F.xxhash64(*contract.fields, *([F.array_compact(F.array(*there))] if there else []))
 
 
 def interval_start(time: str, intervals: Sequence[Interval]) -> Column:

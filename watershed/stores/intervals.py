@@ -19,7 +19,7 @@ from watershed.stores.locks import lock_publishing
 from watershed.stores.operations import log_operation
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-DAY_S = 86_400
+HOUR_S, DAY_S = 3_600, 86_400
 
 
 class Interval(NamedTuple):
@@ -115,7 +115,7 @@ def frontier(connection: Connection, contract: Contract, interval_s: int) -> Fro
     None while no first interval is complete.
     """
     check_width(contract, interval_s)
-    watermark = _watermark(connection, contract)
+    watermark = control.complete_until(connection, contract.type)
     if watermark is None:
         return None
     begun = _settled(connection, contract)
@@ -161,12 +161,21 @@ def _begin(connection: Connection, contract: Contract, interval_s: int, complete
 
 
 def check_width(contract: Contract, interval_s: int) -> None:
-    """Raise SettingsError unless intervals divide a day, in minutes, into whole flow windows."""
+    """Raise SettingsError unless intervals divide a day, in minutes, into whole flow windows, and
+    are no longer than the lookback: within an interval an id counts once whatever its age, so what
+    is a duplicate would depend on the width."""
     if interval_s % 60 or DAY_S % interval_s or interval_s % contract.flow.window_s:
         raise SettingsError(
             f"WATERSHED_BATCH_INTERVAL_S={interval_s} does not fit {contract.type}",
             "it must be a divisor of a day, in whole minutes, and a multiple of flow.window_s,"
             f" {contract.flow.window_s}",
+        )
+    if interval_s > contract.lookback_hours * HOUR_S:
+        raise SettingsError(
+            f"WATERSHED_BATCH_INTERVAL_S={interval_s} is longer than {contract.type} looks back for"
+            f" repeated events: lookback_hours is {contract.lookback_hours}",
+            f"make it {contract.lookback_hours * HOUR_S} at most, or raise the contract's"
+            " lookback_hours, and its version",
         )
 
 
@@ -231,10 +240,3 @@ def cut(whole: Interval, interval_s: int) -> list[Interval]:
         parts.append(Interval(at, following))
         at = following
     return parts
-
-
-def _watermark(connection: Connection, contract: Contract) -> datetime | None:
-    generation = control.generation(connection, contract.type)
-    if generation is None:
-        return None
-    return control.watermark(control.progress(connection, contract.type, generation))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -67,6 +68,14 @@ def take(connection: Connection, contract: Contract, at: Mapping[int, Progress])
             "UPDATE control.stream SET contract_version = %s WHERE type = %s",
             [contract.version, contract.type],
         )
+
+
+def first_taken(connection: Connection, event_type: str) -> datetime | None:
+    """When a stream first took a version of the contract, in this connection's transaction."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT min(taken_at) FROM control.contract WHERE type = %s", [event_type])
+    [found] = cursor.fetchone() or [None]
+    return found
 
 
 def bounds(

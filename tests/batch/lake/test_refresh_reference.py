@@ -50,8 +50,12 @@ def test_snapshots_are_whole_whatever_happens(jobs: Jobs, connection: Connection
         "INSERT INTO reference.fx_manual (currency, day, per_eur) VALUES ('KZT', current_date, 600)"
     )
     _killed(jobs, connection, first)
+    cursor.execute("DELETE FROM reference.fx_manual WHERE currency = 'RUB' AND day > '2026-06-01'")
     done = jobs.run(JOB)
     assert done.returncode == 0, done.stdout
+    cursor.execute("SELECT message FROM control.alert WHERE source = 'refresh_reference'")
+    [message] = cursor.fetchall()[-1]
+    assert "RUB of 2026-06-01" in message
     second = reference.newest(connection)
     assert second.snapshot > first.snapshot
     assert jobs.folders("reference/*") == [first.folder, second.folder]
@@ -72,7 +76,7 @@ def _first(jobs: Jobs, connection: Connection) -> reference.Snapshot:
     ]
     rows = {name: content["rows"] for name, content in tables(connection).items()}
     assert rows.pop("fx_rate") == _days()
-    assert rows.pop("fx_manual") == 43
+    assert rows.pop("fx_manual") == 56
     assert rows == {"branch": 4, "currency": 4, "position_limit": 4}
     with mysql.connect(jobs.settings) as treasury_connection:
         cursor = treasury_connection.cursor()

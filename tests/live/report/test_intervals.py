@@ -13,7 +13,7 @@ from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH_S, World, some_records
 from watershed.errors import IntervalError, LeaseHeldError, SettingsError
 from watershed.settings import Settings
-from watershed.stores import attempts, intervals, postgres
+from watershed.stores import attempts, batches, control, intervals, postgres, versions
 from watershed.stores.intervals import Interval
 
 MINUTE = timedelta(minutes=1)
@@ -50,6 +50,21 @@ def test_nothing_is_unsettled_before_an_interval_is_complete(
     world.pass_time(START + 21 * MINUTE)
     assert intervals.unsettled(world.connection, world.contract, WIDTH_S) == _at(5, 20)
     assert _plan(world, 5, 20) == [_at(5, 10), _at(10, 15), _at(15, 20)]
+
+
+def test_when_the_stream_last_got_on(world: World, dice: random.Random) -> None:
+    """What the heartbeat asks, of a stream that has just begun, commits, and is idle."""
+    asked = batches.newest_commit, control.complete_until, versions.first_taken
+    assert [ask(world.connection, "transaction") for ask in asked] == [None, None, None]
+    began = world.query("SELECT clock_timestamp()")[0][0]
+    versions.take(world.connection, world.contract, {})
+    world.arrive(some_records(dice, [], START, START + MINUTE, 60))
+    world.pass_time(START + 2 * MINUTE)
+    committed, complete, taken = (ask(world.connection, "transaction") for ask in asked)
+    assert complete == START + 2 * MINUTE
+    assert committed is not None
+    assert taken is not None
+    assert began < taken < committed
 
 
 def test_ranges_that_cannot_be_settled(world: World, dice: random.Random) -> None:
@@ -130,6 +145,15 @@ def test_the_ledger_names_the_snapshot_of_what_is_settled(
     }
     assert attempts.snapshots(world.connection, "transaction", whole[2:]) == {_at(10, 15).start: 2}
     assert attempts.snapshots(world.connection, "other", whole) == {}
+
+
+def test_a_run_is_found_by_its_last_attempt(world: World, dice: random.Random) -> None:
+    _arrive(world, dice, 11 * MINUTE)
+    world.begin()
+    last = world.begin(_at(0, 5), snapshot=1)
+    assert attempts.of_run(world.connection, "transaction", "test") == last
+    assert attempts.of_run(world.connection, "transaction", "another") is None
+    assert attempts.of_run(world.connection, "other", "test") is None
 
 
 def test_what_has_expired_is_not_settled_again(world: World, dice: random.Random) -> None:

@@ -81,7 +81,7 @@ def test_its_page_says_what_why_and_what_to_do(name: str, dags: dict[str, Any]) 
     assert found["doc"].startswith("### ")
     assert "{type}" not in found["doc"]
     assert "fails" in found["doc"]
-    assert "**Why.**" in found["doc"] or name == "enrich_transaction"
+    assert "**Why.**" in found["doc"]
     assert found["description"]
     assert found["tags"]
 

@@ -38,6 +38,22 @@ def test_a_settled_interval_with_the_newest_and_an_unsettled_one_go_together() -
     assert choose_snapshot(AS_SETTLED, PARTS[:2], named(LATEST), LATEST) == LATEST
 
 
+def test_a_run_that_published_half_of_it_goes_on_with_the_same() -> None:
+    """Cleared after a refresh: before, what was left would have needed the newest."""
+    assert choose_snapshot(AS_SETTLED, PARTS[:3], named(3, 3), LATEST, before=3) == 3
+    assert choose_snapshot(NEWEST, PARTS[:3], named(3, 3), LATEST, before=3) == LATEST
+
+
+def test_a_run_that_published_nothing_takes_corrected_reference_data() -> None:
+    assert choose_snapshot(AS_SETTLED, PARTS[:2], {}, LATEST, before=3) == LATEST
+
+
+def test_a_cleared_run_leaves_what_another_has_settled_since() -> None:
+    assert choose_snapshot(AS_SETTLED, PARTS[:2], named(4, 4), LATEST, before=3) == 4
+    with pytest.raises(IntervalError, match="different snapshots"):
+        choose_snapshot(AS_SETTLED, PARTS[:3], named(3, 4), LATEST, before=3)
+
+
 @pytest.mark.parametrize("snapshots", [(3, 4), (3, None), (None, 3)])
 def test_different_ones_are_refused(snapshots: tuple[int | None, ...]) -> None:
     with pytest.raises(IntervalError, match="different snapshots"):

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from tests.unit.spark.batches import START, TRANSACTION, Place, event, rates, references, rows
+from watershed.contracts.model import Field
 from watershed.contracts.query import Query, event_columns
 from watershed.errors import ContractError
 from watershed.spark import enrich
@@ -70,6 +71,31 @@ def test_hash_is_of_the_fields_alone(spark: SparkSession) -> None:
     found = enrich.events(raw, TRANSACTION, HOUR).orderBy("kafka_offset").collect()
     same, again, other = [row.payload_hash for row in found]
     assert same == again != other
+
+
+def test_hash_tells_which_fields_are_missing(spark: SparkSession) -> None:
+    """The same value in one field that may be absent, or in the other, is other content."""
+    more = {
+        "payer": Field(type="string", description="Who pays.", nullable=True),
+        "payee": Field(type="string", description="Who is paid.", required=False),
+    }
+    contract = TRANSACTION.model_copy(update={"fields": TRANSACTION.fields | more})
+    some = [(None, None), ("x", None), (None, "x"), ("x", "x")]
+    people = spark.createDataFrame(some, "payer string, payee string")
+    found = (
+        rows(spark, event(1, Place(0)))
+        .crossJoin(people)
+        .select(
+            F.xxhash64(*TRANSACTION.fields).alias("old"),
+            enrich.payload_hash(TRANSACTION).alias("hash"),
+            F.coalesce("payer", "payee").isNull().alias("has_neither"),
+            enrich.payload_hash(contract).alias("more"),
+        )
+        .collect()
+    )
+    assert all(row.hash == row.old for row in found)  # what is settled has it
+    assert len({row.more for row in found}) == len(some)
+    assert [row.more for row in found if row.has_neither] == [found[0].old]
 
 
 def test_intervals_of_any_widths(spark: SparkSession) -> None:

@@ -87,6 +87,27 @@ def test_the_euro_is_one(spark: SparkSession) -> None:
     assert {(row[2], row[4]) for row in made} == {("1.00", "definition")}
 
 
+def test_the_day_of_each_quote(spark: SparkSession) -> None:
+    bank = [("USD", march(2), Decimal("1.11")), ("USD", march(6), Decimal("1.12"))]
+    known = spark.createDataFrame([("USD",), ("EUR",)], "currency string")
+    made = rates.daily(
+        spark.createDataFrame(bank, ECB), spark.createDataFrame([], MANUAL), known, UNTIL
+    )
+    assert rates.quoted_on(made, march(5)) == {"USD": march(2), "EUR": march(5)}
+
+
+def test_rates_that_nobody_has_renewed_are_named() -> None:
+    today = date(2026, 11, 25)
+    quoted = {"USD": date(2026, 10, 30), "EUR": today, "GBP": today - rates.OLD_AFTER}
+    assert rates.outdated(quoted, today) is None
+    found = rates.outdated({**quoted, "RUB": date(2026, 10, 1), "KZT": date(2025, 1, 1)}, today)
+    assert found is not None
+    first, remedy = found.split("\n")
+    assert first == "the newest rates are older than 45 days: KZT of 2025-01-01, RUB of 2026-10-01"
+    assert "reference.fx_manual" in remedy
+    assert "./ws lock" in remedy
+
+
 def archive(folder: Path, table: str = TABLE) -> Path:
     path = folder / "eurofxref-hist.zip"
     with ZipFile(path, "w") as packed:
