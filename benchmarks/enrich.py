@@ -1,7 +1,7 @@
-"""How fast an enrichment takes transactions from the raw store into staging, in one run.
+"""How fast an enrichment takes transactions from the raw store into the report, in one run.
 
-``./ws bench enrich``: on a stack of its own it lets the stream store a small interval and enriches
-it, then stores twenty times as much and enriches the same interval again, then everything at once.
+``./ws bench enrich``: on a stack of its own it lets the stream store a small interval and settles
+it, then stores twenty times as much and settles that at once, then the small interval again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from watershed.errors import WatershedError
 from watershed.settings import Settings
 from watershed.stack.home import ROOT, Home
 from watershed.stores import postgres
+from watershed.stores.intervals import floor
 
 TOPIC = "transaction"
 PORT_OFFSET = 22_000  # its ports lie below those that clients are given
@@ -32,6 +33,7 @@ PRODUCERS = 3
 HISTORY = 20
 """So many times the small interval's events are stored at the end."""
 
+WINDOW_S = 2  # the flow's, of the transaction's contract
 WARM_ROUNDS = 6
 """Of which the first ones compile; the fastest counts."""
 
@@ -44,15 +46,16 @@ def measure(home: Home, events: int) -> Report:
         settings = home.settings()
         say("taking a snapshot of the reference data")
         run(home, str(ROOT / "jobs" / "refresh_reference.py"))
-        small = _store(home, settings, events // HISTORY, seed=0)
-        alone = _enrich(home, small, WARM_ROUNDS)
-        everything = _store(home, settings, events - events // HISTORY, seed=PRODUCERS)
-        among = _enrich(home, small, WARM_ROUNDS)
-        return Report(began, alone, among, _enrich(home, everything, 2, "naive"))
+        first, last = _store(home, settings, events // HISTORY, seed=0)
+        _begin_ledger(settings, first)
+        alone = _enrich(home, (first, last), WARM_ROUNDS)
+        _, end = _store(home, settings, events, seed=PRODUCERS)
+        large = _enrich(home, (last, end), 2, "naive")
+        return Report(began, alone, _enrich(home, (first, last), WARM_ROUNDS), large)
 
 
 def _store(home: Home, settings: Settings, events: int, seed: int) -> tuple[datetime, datetime]:
-    """Let the stream store so many events; the interval that everything arrived in."""
+    """Let the stream store so many events; the flow windows that everything arrived in."""
     say(f"storing {events:,} transactions")
     fill(settings, events, PRODUCERS, seed)
     with streaming(home) as process:
@@ -65,13 +68,21 @@ def _arrivals(settings: Settings) -> tuple[datetime, datetime]:
     with postgres.connect(settings) as connection:
         cursor = connection.cursor()
         cursor.execute(
-            "SELECT date_trunc('second', min(arrival_min)),"
-            " date_trunc('second', max(arrival_max)) FROM control.stream_batch"
+            "SELECT min(arrival_min), max(arrival_max) FROM control.stream_batch WHERE stored > 0"
         )
         first, last = cursor.fetchone() or (None, None)
     if first is None or last is None:
         raise WatershedError("the stream has stored nothing", "see its log in the run's home")
-    return first, last + timedelta(seconds=1)
+    return floor(first, WINDOW_S), floor(last, WINDOW_S) + timedelta(seconds=WINDOW_S)
+
+
+def _begin_ledger(settings: Settings, start: datetime) -> None:
+    """Let the ledger begin where the small interval does, which is on no grid."""
+    with postgres.connect(settings) as connection, connection:
+        connection.cursor().execute(
+            "UPDATE control.stream SET settled_from = %(start)s, settled_until = %(start)s",
+            {"start": start},
+        )
 
 
 def _enrich(
@@ -95,7 +106,7 @@ def enrich(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the enrichment, from the raw store into staging, in one run.
+    """Measure the enrichment, from the raw store into the report, in one run.
 
     Takes about five minutes on two cores, and wants them to itself.
     """

@@ -18,10 +18,19 @@ from pyspark.sql import SparkSession
 
 from watershed.contracts.load import load_contract
 from watershed.contracts.query import read_query
+from watershed.errors import WatershedError
 from watershed.settings import Settings, load_settings
 from watershed.spark.attempt import Clock, Enrichment
 from watershed.spark.session import batch_session
-from watershed.stores import attempts, batches, postgres, reference, staged
+from watershed.stores import (
+    attempts,
+    batches,
+    checks,
+    postgres,
+    publishing,
+    reference,
+    staged,
+)
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
 
@@ -39,13 +48,20 @@ class Rounds:
     interval: Interval
 
     def once(self) -> dict[str, Any]:
-        """Load one attempt: its events and seconds by stage."""
+        """Load, check and publish one attempt: its events and seconds by stage."""
         clock, attempt = Clock(), self._begin()
         with clock.stage("find"):
             stretches = batches.arrived(self.connection, TYPE, *self.interval)
         self.connection.rollback()
         loaded = self.work.load(self.connection, attempt, stretches, clock)
         attempts.note_loaded(self.connection, attempt, loaded)
+        contract = self.work.contract
+        with clock.stage("quality"):
+            found = checks.check_staging(self.connection, contract, attempt)
+        if failed := [one for one in found if not one.ok]:
+            raise WatershedError(f"the checks do not hold: {failed}")
+        with clock.stage("publish"):
+            publishing.publish(self.connection, contract, attempt)
         return {"events": loaded[0].events, "stages": clock.seconds}
 
     def naive(self) -> float:
