@@ -45,7 +45,8 @@ class Rounds:
 
     def loading(self, number: int) -> float:
         """The stages of one round up to the staging table."""
-        return self.seconds(number) - sum(self.rounds[number]["stages"][s] for s in PUBLISHING)
+        stages = self.rounds[number]["stages"]
+        return float(sum(took for stage, took in stages.items() if stage not in PUBLISHING))
 
     @property
     def fastest(self) -> float:
