@@ -2,7 +2,8 @@
 
 Loading and checking some 15,000 classes is most of the CPU of a start; a JVM that maps them from an
 archive needs a third less of it (docs/decisions/0014). The archive fits one Java and one class
-path, and is named for both; a JVM that finds another ignores it.
+path, and is named for both; a JVM that finds another ignores it. It builds on one of Java's own
+classes, which is made too: the packaged Java comes without.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from pathlib import Path
 from watershed.errors import StackError
 from watershed.stack import jars
 from watershed.stack.home import ROOT, cache_dir
-from watershed.stack.java import java_home
+from watershed.stack.java import java, java_home
 from watershed.stack.once import made_once
 
-NAME = "spark.jsa"
+BASE, NAME = "java.jsa", "spark.jsa"
 TRAINING_S = 300
 
 
 def options() -> str:
     """What Spark's JVM is started with; makes the archive if it is not there."""
-    return f'"-XX:SharedArchiveFile={fetch() / NAME}"'
+    folder = fetch()
+    return f'"-XX:SharedArchiveFile={folder / BASE}:{folder / NAME}"'
 
 
 def fetch() -> Path:
@@ -48,24 +50,31 @@ def _folder() -> Path:
 
 def _train(folder: Path) -> None:
     """Let a Spark do a little of everything, and keep the classes that it needed."""
+    _run([java(), "-Xshare:dump", f"-XX:SharedArchiveFile={folder / BASE}"], {}, folder / BASE)
     with tempfile.TemporaryDirectory() as scratch:
-        done = subprocess.run(
-            [sys.executable, "-m", "watershed.spark.training"],
-            cwd=ROOT,
-            env=_environment(Path(scratch), folder / NAME),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TRAINING_S,
-        )
-    if done.returncode or not (folder / NAME).exists():
+        training = [sys.executable, "-m", "watershed.spark.training"]
+        _run(training, _environment(Path(scratch), folder), folder / NAME)
+
+
+def _run(command: list[str], environment: dict[str, str], made: Path) -> None:
+    """Run what makes an archive. Raises StackError when it has not."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TRAINING_S,
+    )
+    if done.returncode or not made.exists():
         raise StackError(
             f"Spark's classes cannot be archived: {(done.stdout + done.stderr)[-800:].strip()}",
             "is there room on the disk (200 MB), and does Java 17 run? then try again",
         )
 
 
-def _environment(scratch: Path, archive: Path) -> dict[str, str]:
+def _environment(scratch: Path, folder: Path) -> dict[str, str]:
     """Settings under which no server is found: nothing listens at port 1."""
     (scratch / "cassandra_password").write_text("nobody asks for it")
     settings = {
@@ -76,7 +85,8 @@ def _environment(scratch: Path, archive: Path) -> dict[str, str]:
         "SECRETS_DIR": str(scratch),
         "SPARK_JARS": jars.class_path("spark"),
         # Nothing here runs for so long that code would be worth optimizing.
-        "SPARK_JAVA_OPTIONS": f'"-XX:ArchiveClassesAtExit={archive}" -XX:TieredStopAtLevel=1',
+        "SPARK_JAVA_OPTIONS": f'"-XX:SharedArchiveFile={folder / BASE}"'
+        f' "-XX:ArchiveClassesAtExit={folder / NAME}" -XX:TieredStopAtLevel=1',
     }
     return {
         **{f"WATERSHED_{key}": value for key, value in settings.items()},
