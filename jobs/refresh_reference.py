@@ -53,8 +53,9 @@ def refresh(settings: Settings, today: date) -> Snapshot:
         try:
             tables = write(spark, settings, references, made, today)
             check(spark, references, tables, today)
+            old = outdated(references, tables, today)  # of what lies where it was made
             keep(connection, settings, references, snapshot, made, tables)
-            warn(connection, references, tables, today)
+            warn(connection, old)
         finally:
             lake.take_away(made)
     return snapshot
@@ -118,16 +119,26 @@ def keep(
     log.info("snapshot=%s folder=%s %s", snapshot.snapshot, snapshot.folder, rows)
 
 
-def warn(
-    connection: Connection, references: References, tables: Mapping[str, DataFrame], today: date
-) -> None:
-    """Raise an alert where a rate is carried forward for too long; commits."""
-    for name in (name for name, one in references.tables.items() if one.store == "rates"):
-        quoted = rates.quoted_on(tables[name], today)
-        if message := rates.outdated(quoted, today):
-            log.warning("%s", message)
-            with connection:
-                alert(connection, SOURCE, message, detail={"quoted": quoted})
+def outdated(
+    references: References, tables: Mapping[str, DataFrame], today: date
+) -> dict[str, dict[str, date]]:
+    """What to say of rates that are carried forward for too long, with each currency's day."""
+    names = [name for name, one in references.tables.items() if one.store == "rates"]
+    quoted = [rates.quoted_on(tables[name], today) for name in names]
+    return {text: one for one in quoted if (text := rates.outdated(one, today))}
+
+
+def warn(connection: Connection, old: Mapping[str, dict[str, date]]) -> None:
+    """Raise an alert of each; commits."""
+    for message, quoted in old.items():
+        log.warning("%s", message)
+        with connection:
+            alert(
+                connection,
+                SOURCE,
+                message,
+                detail={"quoted": {name: str(day) for name, day in quoted.items()}},
+            )
 
 
 def run(settings: Settings) -> None:
