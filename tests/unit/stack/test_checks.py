@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -70,3 +71,30 @@ def test_only_the_batch_layer_needs_its_ports(home: Home) -> None:
 @pytest.mark.usefixtures("left_over")
 def test_memory_of_what_a_start_ends_counts_as_free(home: Home) -> None:
     assert _memory(home) == []
+
+
+@pytest.mark.parametrize("closed", ["cache/env/bin/postgres", "cache/env", "cache", ""])
+def test_programs_that_the_databases_user_cannot_reach_are_said(
+    closed: str, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user is this one, who owns all of it, so that folders above let it pass."""
+    outer = tmp_path / "outer"
+    program = outer / "cache" / "env" / "bin" / "postgres"
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+    monkeypatch.setattr(checks, "server_user", lambda: pwd.getpwuid(os.getuid()))
+    monkeypatch.setattr(checks, "program", lambda _: str(program))
+    monkeypatch.setattr(checks, "cache_dir", lambda: outer / "cache")
+    assert not _about("PostgreSQL", home)
+    (outer / closed).chmod(0o600)
+    try:
+        [found] = _about("PostgreSQL", home)
+    finally:
+        (outer / closed).chmod(0o700)
+    cure = f"chmod -R go+rX {outer / closed}" if closed else "set WATERSHED_CACHE"
+    assert f"cannot use {outer / closed}: " in found
+    assert cure in found
+
+
+def _about(what: str, home: Home) -> list[str]:
+    return [problem for problem in problems(home) if what in problem]
