@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from watershed.reachable import listens
+from watershed.stack import mariadb_programs
 from watershed.stack.home import Home, cache_dir
 from watershed.stack.processes import belonging_to, freed_bytes, listener
 from watershed.stack.server_user import obstacle, server_user
@@ -32,6 +33,7 @@ def problems(home: Home, *, batch: bool = False) -> list[str]:
     return [
         *_folder(home),
         *_programs(),
+        *(_libraries() if batch else ()),
         *_disk(home, DISK_GB + batch * BATCH_DISK_GB),
         *_memory(home, MEMORY_GB + batch * BATCH_MEMORY_GB, "./ws up --no-batch" if batch else ""),
         *(() if running(home) else _ports(home, batch)),
@@ -52,6 +54,12 @@ def _programs() -> Iterator[str]:
         if closed.is_relative_to(cache_dir().resolve()):  # made under a umask that hides it
             remedy = f"chmod -R go+rX {closed}"
         yield f"{user.pw_name}, whom PostgreSQL runs as, cannot use {closed}: {remedy}"
+
+
+def _libraries() -> Iterator[str]:
+    for name in mariadb_programs.lacking():
+        packages = mariadb_programs.LIBRARIES[name]
+        yield f"MariaDB needs {name}: install {packages}, or ./ws up --no-batch"
 
 
 def _disk(home: Home, needed_gb: int) -> Iterator[str]:

@@ -64,8 +64,7 @@ def _install(folder: Path, user: struct_passwd | None) -> None:
         if done.returncode:
             raise StackError(
                 f"MariaDB could not make its data folder: {(done.stdout + done.stderr)[-600:]}",
-                "is there room on the disk? Are libcrypt.so.1 and libsystemd.so.0 installed?"
-                " ./ws up --no-batch does without it",
+                "is there room on the disk? ./ws up --no-batch does without it",
             )
 
 
