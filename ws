@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -57,13 +59,29 @@ def environment(cache: Path) -> Path:
     complete = env / "complete"
     if complete.exists():
         return env
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second ./ws waits for the first one's work
-        if not complete.exists():
-            build(env, cache)
-            complete.touch()
+    with readable():
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a second ./ws waits for the first one's work
+            if not complete.exists():
+                build(env, cache)
+                complete.touch()
     return env
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """What root makes meanwhile is for all to read, whatever root's umask says.
+
+    The database server drops to a user that must reach its binaries.
+    """
+    before = os.umask(0o022)
+    if os.geteuid() != 0:
+        os.umask(before)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def build(env: Path, cache: Path) -> None:

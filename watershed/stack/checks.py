@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 import psutil
 
 from watershed.reachable import listens
+from watershed.stack import mariadb_programs
 from watershed.stack.home import Home, cache_dir
 from watershed.stack.processes import belonging_to, freed_bytes, listener
+from watershed.stack.server_user import obstacle, server_user
+from watershed.stack.services.postgres import program
 from watershed.stack.state import running
 
 DISK_GB = 5
@@ -28,6 +32,8 @@ def problems(home: Home, *, batch: bool = False) -> list[str]:
     """
     return [
         *_folder(home),
+        *_programs(),
+        *(_libraries() if batch else ()),
         *_disk(home, DISK_GB + batch * BATCH_DISK_GB),
         *_memory(home, MEMORY_GB + batch * BATCH_MEMORY_GB, "./ws up --no-batch" if batch else ""),
         *(() if running(home) else _ports(home, batch)),
@@ -37,6 +43,23 @@ def problems(home: Home, *, batch: bool = False) -> list[str]:
 def _folder(home: Home) -> Iterator[str]:
     if home.foreign():
         yield f"{home.path} holds {home.foreign()[0]}: give --home a folder of its own"
+
+
+def _programs() -> Iterator[str]:
+    """Whom PostgreSQL drops to under root reaches its programs in the cache."""
+    user = server_user()
+    closed = user and obstacle(Path(program("postgres")).resolve(), user)
+    if user and closed:
+        remedy = "set WATERSHED_CACHE to a folder that it can pass through"
+        if closed.is_relative_to(cache_dir().resolve()):  # made under a umask that hides it
+            remedy = f"chmod -R go+rX {closed}"
+        yield f"{user.pw_name}, whom PostgreSQL runs as, cannot use {closed}: {remedy}"
+
+
+def _libraries() -> Iterator[str]:
+    for name in mariadb_programs.lacking():
+        packages = mariadb_programs.LIBRARIES[name]
+        yield f"MariaDB needs {name}: install {packages}, or ./ws up --no-batch"
 
 
 def _disk(home: Home, needed_gb: int) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from watershed.errors import StackError
 from watershed.settings import PREFIX, Settings, load_settings
+from watershed.stack.server_user import obstacle, server_user
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {
@@ -42,7 +43,6 @@ PART = ".part"
 EXPORTED = {PREFIX + name.upper() for name in Settings.model_fields if name != "parent_pid"}
 """Settings that may stand in the environment of ``up``: later commands find them in the home."""
 
-SERVER_USERS = ("postgres", "nobody")  # whom databases drop to under root, first that exists
 BATCH_INTERVAL_S = 300  # short enough to see one settle; the setting's own default is an hour
 
 
@@ -151,7 +151,7 @@ class Home:
     def _server_data(self, server: str) -> Path:
         """A database's data: below the home where its user can reach it, else in /var/lib."""
         user = server_user()
-        if user is None or _reachable(self.path, user):
+        if user is None or obstacle(self.path.parent, user) is None:
             return self.path / "data" / server
         name = hashlib.sha256(str(self.path).encode()).hexdigest()[:12]
         return Path(f"/var/lib/watershed-{server}") / name
@@ -222,28 +222,3 @@ def _open_new(path: str, flags: int) -> int:
 
 def _is_entry(path: Path) -> bool:
     return path.name.removesuffix(PART) in ENTRIES
-
-
-def server_user() -> pwd.struct_passwd | None:
-    """Whom databases run as: None for the user itself, somebody harmless for root."""
-    if os.geteuid() != 0:
-        return None
-    known = {user.pw_name: user for user in pwd.getpwall()}
-    for name in SERVER_USERS:
-        if name in known:
-            return known[name]
-    raise StackError("PostgreSQL refuses to run as root", "add a user named postgres")
-
-
-def _reachable(path: Path, user: pwd.struct_passwd) -> bool:
-    """Whether ``user`` may pass through every folder above ``path`` that is there already."""
-    return all(_passes(folder, user) for folder in path.parents if folder.exists())
-
-
-def _passes(folder: Path, user: pwd.struct_passwd) -> bool:
-    found = folder.stat()
-    if found.st_uid == user.pw_uid:
-        return bool(found.st_mode & 0o100)
-    if found.st_gid == user.pw_gid:
-        return bool(found.st_mode & 0o010)
-    return bool(found.st_mode & 0o001)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import tempfile
 import zipfile
@@ -14,6 +15,12 @@ from watershed.stack.once import made_once
 JAR_SET = "mariadb"
 INSIDE = "/linux/"
 """What comes before a file's own path in the jar ends with this."""
+
+LIBRARIES = {
+    "libcrypt.so.1": "libcrypt1, on Fedora and Arch libxcrypt-compat",
+    "libsystemd.so.0": "libsystemd0, on Fedora and Arch systemd-libs",
+}
+"""What its server wants of the machine, and the packages that bring it."""
 
 
 def program(path: str) -> str:
@@ -29,6 +36,19 @@ def fetch() -> Path:
 def missing() -> bool:
     """Whether a start would have to fetch it first."""
     return not _folder().exists()
+
+
+def lacking() -> list[str]:
+    """Those of LIBRARIES that the machine does not have."""
+    return [name for name in LIBRARIES if not _loads(name)]
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def _folder() -> Path:

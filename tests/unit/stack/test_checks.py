@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from watershed.stack import checks
+from watershed.stack import checks, mariadb_programs
 from watershed.stack.checks import BATCH_MEMORY_GB, GB, MEMORY_GB, problems
 from watershed.stack.home import Home
 from watershed.stack.processes import MARK
@@ -44,16 +45,18 @@ def left_over(home: Home) -> Iterator[None]:
     process.communicate(b"\n")
 
 
-def _memory(home: Home) -> list[str]:
-    return [problem for problem in problems(home) if "memory" in problem]
+def _about(what: str, home: Home, *, batch: bool = False) -> list[str]:
+    return [problem for problem in problems(home, batch=batch) if what in problem]
 
 
 def test_too_little_memory_is_said(home: Home) -> None:
-    assert _memory(home) == [f"2.9 GB of memory are free; {MEMORY_GB} are needed: end something"]
+    assert _about("memory", home) == [
+        f"2.9 GB of memory are free; {MEMORY_GB} are needed: end something"
+    ]
 
 
 def test_the_batch_layer_needs_more_and_may_be_left_out(home: Home) -> None:
-    [found] = [problem for problem in problems(home, batch=True) if "memory" in problem]
+    [found] = _about("memory", home, batch=True)
     needed = MEMORY_GB + BATCH_MEMORY_GB
     assert found == (
         f"2.9 GB of memory are free; {needed} are needed: end something, or ./ws up --no-batch"
@@ -62,11 +65,45 @@ def test_the_batch_layer_needs_more_and_may_be_left_out(home: Home) -> None:
 
 def test_only_the_batch_layer_needs_its_ports(home: Home) -> None:
     with socket.create_server(("127.0.0.1", home.ports.airflow)):
-        assert not [problem for problem in problems(home) if "port" in problem]
-        [found] = [problem for problem in problems(home, batch=True) if "port" in problem]
+        assert not _about("port ", home)
+        [found] = _about("port ", home, batch=True)
     assert f"port {home.ports.airflow} (airflow) is used by" in found
+
+
+def test_only_the_batch_layer_needs_mariadb_s_libraries(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    libraries = {"libc.so.6": "libc6", "libnonesuch.so.1": "libnonesuch1"}
+    monkeypatch.setattr(mariadb_programs, "LIBRARIES", libraries)
+    assert not _about("MariaDB", home)
+    assert _about("MariaDB", home, batch=True) == [
+        "MariaDB needs libnonesuch.so.1: install libnonesuch1, or ./ws up --no-batch"
+    ]
 
 
 @pytest.mark.usefixtures("left_over")
 def test_memory_of_what_a_start_ends_counts_as_free(home: Home) -> None:
-    assert _memory(home) == []
+    assert _about("memory", home) == []
+
+
+@pytest.mark.parametrize("closed", ["cache/env/bin/postgres", "cache/env", "cache", ""])
+def test_programs_that_the_databases_user_cannot_reach_are_said(
+    closed: str, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user is this one, who owns all of it, so that folders above let it pass."""
+    outer = tmp_path / "outer"
+    program = outer / "cache" / "env" / "bin" / "postgres"
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+    monkeypatch.setattr(checks, "server_user", lambda: pwd.getpwuid(os.getuid()))
+    monkeypatch.setattr(checks, "program", lambda _: str(program))
+    monkeypatch.setattr(checks, "cache_dir", lambda: outer / "cache")
+    assert not _about("PostgreSQL", home)
+    (outer / closed).chmod(0o600)
+    try:
+        [found] = _about("PostgreSQL", home)
+    finally:
+        (outer / closed).chmod(0o700)
+    cure = f"chmod -R go+rX {outer / closed}" if closed else "set WATERSHED_CACHE"
+    assert f"cannot use {outer / closed}: " in found
+    assert cure in found

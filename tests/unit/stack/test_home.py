@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from watershed.stack.home import BATCH_INTERVAL_S, SECRETS, Home, server_user, write_private
+from watershed.stack.home import BATCH_INTERVAL_S, SECRETS, Home, write_private
+from watershed.stack.server_user import server_user
 
 
 def test_a_link_that_somebody_planted_is_not_followed(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from pwd import struct_passwd
 from watershed.errors import StackError
 from watershed.reachable import listens
 from watershed.stack.data_folder import new_data_folder
-from watershed.stack.home import Home, server_user, write_private
+from watershed.stack.home import Home, write_private
 from watershed.stack.mariadb_programs import fetch, program
 from watershed.stack.processes import as_user
+from watershed.stack.server_user import server_user
 from watershed.stack.service import Service, render
 from watershed.stores.mysql import ensure_database
 
@@ -63,8 +64,7 @@ def _install(folder: Path, user: struct_passwd | None) -> None:
         if done.returncode:
             raise StackError(
                 f"MariaDB could not make its data folder: {(done.stdout + done.stderr)[-600:]}",
-                "is there room on the disk? Are libcrypt.so.1 and libsystemd.so.0 installed?"
-                " ./ws up --no-batch does without it",
+                "is there room on the disk? ./ws up --no-batch does without it",
             )
 
 

@@ -10,9 +10,10 @@ from pwd import struct_passwd
 from watershed.contracts.load import load_contracts
 from watershed.errors import StackError
 from watershed.stack.data_folder import new_data_folder
-from watershed.stack.home import Home, server_user, write_private
+from watershed.stack.home import Home, write_private
 from watershed.stack.packages import package_folder
 from watershed.stack.processes import as_user
+from watershed.stack.server_user import server_user
 from watershed.stack.service import Service, render
 from watershed.stores.postgres import ensure_database, ensure_tables
 
