@@ -196,7 +196,8 @@ LEFT JOIN reference.currency USING (currency)
 LEFT JOIN reference.position_limit USING (currency)
 CROSS JOIN (
     SELECT settled_until, (
-        SELECT min(watermark) FROM control.stream_offset AS o
+        SELECT CASE WHEN bool_and(watermark IS NOT NULL) THEN min(watermark) END
+        FROM control.stream_offset AS o
         WHERE o.type = s.type AND o.generation = s.generation) AS live_until
     FROM control.stream AS s WHERE type = 'transaction'
 ) AS clock;
@@ -221,7 +222,8 @@ COMMENT ON COLUMN report.open_position.settled_until IS
     'Arrival time up to which everything was settled, or skipped';
 COMMENT ON COLUMN report.open_position.settled_age IS 'How long ago that is';
 COMMENT ON COLUMN report.open_position.live_until IS
-    'Arrival time up to which everything is in it; some of what came later may be, too';
+    'Arrival time up to which everything is in it; some of what came later may be, too; null: not'
+    ' known of every partition yet';
 COMMENT ON COLUMN report.open_position.live_age IS 'How long ago that is';
 
 

@@ -76,6 +76,16 @@ class Ledger:
     def position(self) -> dict[str, tuple[Decimal, int]]:
         return {c: s for (c,), s in added([*self.settled, *self.live], "currency").items()}
 
+    def by_branch(self) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+        """Position, settled and live sum and number of events, by branch and currency."""
+        settled, live = (added(r, "branch", "currency") for r in (self.settled, self.live))
+        nothing = Decimal(0), 0
+        found = {}
+        for groups in settled.keys() | live.keys():
+            (old, olds), (new, news) = (s.get(groups, nothing) for s in (settled, live))
+            found[groups] = old + new, old, new, olds + news
+        return found
+
     def position_at(self, t: datetime) -> dict[str, tuple[Decimal, int]]:
         """Of what is not settled, the windows of two seconds that had ended."""
         found = added([one for one in self.settled if one.arrival < t], "currency")
@@ -106,6 +116,7 @@ class Ledger:
             ),
             "conflicts": sorted(self.noted),
             "position": self.position(),
+            "by_branch": self.by_branch(),
             "settled_position": added(self.settled, "currency"),
         }
 
@@ -143,6 +154,9 @@ class Ledger:
             "conflicts": sorted(query(
                 "SELECT kafka_partition, kafka_offset FROM control.conflict")),
             "position": self.position_found(),
+            "by_branch": {row[:2]: row[2:] for row in query(
+                "SELECT branch, currency, position, settled, live, transactions"
+                " FROM report.open_position_by_branch")},
             "settled_position": keyed(query(
                 "SELECT currency, position, transactions FROM report.settled_position"
                 " WHERE transactions <> 0"), 1),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
-from decimal import Decimal
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -17,18 +18,33 @@ from watershed.settings import Settings
 from watershed.stores import checks, intervals, postgres, publishing, staged
 from watershed.stores.intervals import Interval
 
-Position = frozenset[tuple[str, Decimal, int]]
+Rows = frozenset[tuple[Any, ...]]
 ROUNDS = 25
-READERS = 2
+
+
+class Position(NamedTuple):
+    """What may be read of the open position in one state: in whole, and by branch."""
+
+    whole: Rows
+    by_branch: Rows
+
+
+QUERIES = (
+    "SELECT currency, position, transactions FROM report.open_position",
+    "SELECT branch, currency, position, settled, live, transactions"
+    " FROM report.open_position_by_branch",
+)
+"""Of the fields of Position, in their order."""
 
 
 class Sampler(threading.Thread):
     """Reads the open position without pause; ``seen`` has what differed from the one before."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, query: str) -> None:
         super().__init__()
         self._settings = settings
-        self.seen: list[Position] = []
+        self._query = query
+        self.seen: list[Rows] = []
         self.samples = 0
         self.halt = threading.Event()
 
@@ -37,7 +53,7 @@ class Sampler(threading.Thread):
             connection.autocommit = True
             cursor = connection.cursor()
             while not self.halt.is_set():
-                cursor.execute("SELECT currency, position, transactions FROM report.open_position")
+                cursor.execute(self._query)
                 found = frozenset(cursor.fetchall())
                 self.samples += 1
                 if not self.seen or self.seen[-1] != found:
@@ -45,14 +61,17 @@ class Sampler(threading.Thread):
 
 
 def _now(ledger: Ledger) -> Position:
-    return frozenset((c, value, events) for c, (value, events) in ledger.position().items())
+    return Position(
+        frozenset((currency, *sums) for currency, sums in ledger.position().items()),
+        frozenset((*groups, *sums) for groups, sums in ledger.by_branch().items()),
+    )
 
 
 def test_every_sample_is_the_position_of_some_commit(
     database: Settings, world: World, ledger: Ledger, dice: random.Random
 ) -> None:
     expected = [_now(ledger)]
-    samplers = [Sampler(database) for _ in range(READERS)]
+    samplers = [Sampler(database, query) for query in QUERIES]
     for sampler in samplers:
         sampler.start()
     try:
@@ -65,13 +84,13 @@ def test_every_sample_is_the_position_of_some_commit(
             sampler.halt.set()
             sampler.join()
     ledger.check()
-    for sampler in samplers:
-        _check_order(sampler.seen, expected)
+    for sampler, states in zip(samplers, zip(*expected, strict=True), strict=True):
+        _check_order(sampler.seen, states)
         assert len(sampler.seen) > ROUNDS
         assert sampler.samples > 4 * ROUNDS
 
 
-def _check_order(seen: list[Position], expected: list[Position]) -> None:
+def _check_order(seen: list[Rows], expected: Sequence[Rows]) -> None:
     """Each sample is a state that follows, or is, the state of the sample before."""
     at = 0
     for sample in seen:

@@ -1,0 +1,112 @@
+"""The usual questions read what they are about, however long the history is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.live.report.world import World
+from watershed.settings import Settings
+from watershed.stores import facts, postgres
+
+MONTHS = [datetime(2026, month, 1, tzinfo=UTC) for month in (8, 9, 10)]
+UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
+"""Of three months, an event every two minutes; but for the last hour they are settled by hours."""
+
+EVENTS = 92 * 24 * 30
+HISTORY = """
+    CREATE TEMPORARY TABLE event ON COMMIT DROP AS SELECT arrival, n,
+        (ARRAY['Kazan', 'SPB', 'Surgut'])[n %% 3 + 1] AS branch,
+        (ARRAY['RUB', 'USD', 'EUR', 'GBP'])[n %% 4 + 1] AS currency,
+        date_trunc('hour', arrival) AS hour, arrival >= %(until)s - interval '1 h' AS is_live
+    FROM generate_series(%(first)s, %(until)s - interval '1 s', interval '2 min')
+        WITH ORDINALITY AS s (arrival, n);
+    INSERT INTO speed.transaction_flow SELECT arrival, branch, currency, 1, 1 FROM event;
+    INSERT INTO control.attempt
+        (type, start_at, end_at, snapshot, query_sha256, contract_version, run_id)
+        VALUES ('transaction', %(first)s, %(until)s, 1, '', 1, '');
+    INSERT INTO control.interval (type, start_at, end_at, attempt, events, rows)
+        SELECT 'transaction', hour, hour + interval '1 h', attempt, count(*), count(*)
+        FROM event CROSS JOIN control.attempt WHERE NOT is_live GROUP BY hour, attempt;
+    UPDATE control.stream SET settled_from = %(first)s, settled_until = (
+        SELECT max(end_at) FROM control.interval);
+    INSERT INTO report.transaction (transaction_id, event_time, branch, region, currency, amount,
+        interval_start, arrival_time, generation, kafka_partition, kafka_offset, payload_hash)
+        SELECT gen_random_uuid(), arrival - interval '5 s', branch, 'region', currency, 1,
+        hour, arrival, 'generation-1', 0, n, n FROM event WHERE NOT is_live ORDER BY n;
+    INSERT INTO report.transaction_hourly
+        (interval_start, event_hour, branch, currency, event_count)
+        SELECT hour, hour, branch, currency, count(*) FROM event WHERE NOT is_live
+        GROUP BY hour, branch, currency;
+    INSERT INTO report.transaction_interval
+        SELECT hour, branch, currency, count(*), count(*), 0, 0, count(*), count(*)
+        FROM event WHERE NOT is_live GROUP BY hour, branch, currency;
+    INSERT INTO report.transaction_settled
+        SELECT hour::date, branch, currency, count(*), count(*)
+        FROM event WHERE NOT is_live GROUP BY hour::date, branch, currency
+"""
+VACUUM = """
+    VACUUM ANALYZE report.transaction, report.transaction_hourly, report.transaction_interval,
+        report.transaction_settled, speed.transaction_flow, control.interval
+"""
+"""What autovacuum does; only then the block index knows what was added last."""
+
+BLOCKS = 5000
+"""So many facts lie in the ranges of blocks that a short time is in, at most, and in the last one
+of each month, which the index knows nothing of."""
+
+QUESTIONS = {
+    "TABLE report.open_position": 92 * 12 + 100,
+    "SELECT * FROM report.open_position_by_branch WHERE currency = 'EUR'": 92 * 12 + 100,
+    "SELECT * FROM report.open_position_at('2026-10-17 10:17Z')": (92 + 24) * 12 + 100,
+    "SELECT event_hour, branch, sum(transactions), sum(amount_eur)"
+    " FROM report.transaction_by_hour WHERE event_hour >= '2026-10-31' GROUP BY 1, 2": 24 * 12,
+    "SELECT region, currency, count(*), sum(amount), sum(amount_rub) FROM report.transactions"
+    " WHERE booked_at >= '2026-10-31' AND region IN ('region') GROUP BY 1, 2": BLOCKS,
+    "SELECT * FROM report.transactions"
+    " WHERE booked_at >= '2026-09-17 10:00Z' AND booked_at < '2026-09-17 11:00Z'": BLOCKS,
+    "SELECT * FROM report.settled_interval ORDER BY interval_start DESC LIMIT 3": 10,
+}
+"""Each with the most rows that it may read."""
+
+ROWS_READ = """
+    SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::int
+    FROM pg_stat_xact_all_tables
+    WHERE schemaname IN ('report', 'report_parts', 'speed', 'control')
+"""
+
+
+@pytest.fixture
+def history(database: Settings, world: World) -> World:
+    with world.connection:
+        for month in MONTHS:
+            facts.ensure_part(world.connection, world.contract, month)
+        world.connection.cursor().execute(HISTORY, {"first": MONTHS[0], "until": UNTIL})
+    with postgres.connect(database) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(VACUUM)
+    return world
+
+
+def _rows_read(settings: Settings, question: str) -> tuple[int, int]:
+    """How many rows a question reads, and how many it answers with."""
+    with postgres.connect(settings) as connection:
+        cursor = connection.cursor()
+        cursor.execute(question)
+        answered = cursor.rowcount
+        cursor.execute(ROWS_READ)
+        return int(cursor.fetchone()[0]), answered  # type: ignore[index]
+
+
+def test_the_usual_questions_read_little_of_a_long_history(
+    database: Settings, history: World
+) -> None:
+    assert history.query("SELECT count(*) FROM report.transaction") == [(EVENTS - 30,)]
+    found = {question: _rows_read(database, question) for question in QUESTIONS}
+    assert [question for question, (_, answered) in found.items() if not answered] == []
+    assert {
+        question: read
+        for question, (read, _) in found.items()
+        if not 0 < read <= QUESTIONS[question]
+    } == {}
