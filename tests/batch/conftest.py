@@ -37,10 +37,17 @@ class Settled(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def batch_stack(stack: Stack) -> Stack:
-    """The shared stack on the same home, with what it stored so far."""
+def panel(stack: Stack) -> str:
+    """Starts the shared stack on the same home, with what it stored so far; what ``./ws up`` says
+    then on a wide terminal."""
     stack.ws("down")
-    stack.up(batch=True, environment={"WATERSHED_BATCH_INTERVAL_S": str(INTERVAL_S)})
+    own = {"WATERSHED_BATCH_INTERVAL_S": str(INTERVAL_S), "COLUMNS": "200"}
+    return stack.up(batch=True, environment=own)
+
+
+@pytest.fixture(scope="session")
+def batch_stack(stack: Stack, panel: str) -> Stack:
+    """The shared stack with the batch layer."""
     return stack
 
 
@@ -70,6 +77,14 @@ def settled(batch_stack: Stack, oracle: Oracle, transaction: Contract) -> Settle
         send(batch_stack, oracle, conflict.encode(), later, "duplicate")
     wait_settled(batch_stack, transaction, SETTLED_WITHIN_S)
     return Settled(started, conflict)
+
+
+def alert(connection: Connection, run_id: str) -> str:
+    """The one alert of a run."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT message FROM control.alert WHERE detail->>'run' = %s", [run_id])
+    [[message]] = cursor.fetchall()
+    return str(message)
 
 
 def produce(stack: Stack, oracle: Oracle, seconds: int, rate: int = 200) -> None:

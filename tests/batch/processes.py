@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
+from psycopg2.extensions import connection as Connection
 
 from tests.batch.airflow import Run
 from tests.stack import Stack, wait_until
@@ -56,6 +57,33 @@ def held(stack: Stack, table: str, mode: str) -> Iterator[None]:
         connection.cursor().execute(f"LOCK TABLE {table} IN {mode} MODE")
         yield
         connection.rollback()
+
+
+def lose_a_row(stack: Stack, attempt: int) -> None:
+    """Delete a row of an attempt's staging table between its load and its check; no other has
+    its id.
+
+    The check, which lets nobody write meanwhile, waits for this transaction; the load does not.
+    """
+    table = f"staging.transaction_{attempt}"
+    with postgres.connect(stack.settings, application_name="test") as connection:
+        cursor = connection.cursor()
+        wait_until(lambda: _is_there(connection, table), f"{table} is there", 120)
+        cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+        wait_blocked(stack, table)
+        cursor.execute(
+            f"DELETE FROM {table} WHERE transaction_id = (SELECT transaction_id FROM {table}"
+            " GROUP BY 1 HAVING count(*) = 1 LIMIT 1)"
+        )
+        assert cursor.rowcount == 1
+        connection.commit()
+
+
+def _is_there(connection: Connection, table: str) -> bool:
+    with connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
+        return cursor.fetchone() == (True,)
 
 
 def wait_blocked(stack: Stack, table: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.batch.airflow import Airflow
-from tests.batch.conftest import Settled
+from tests.batch.conftest import Settled, alert
 from tests.oracle import Oracle
 from tests.progress import is_caught_up
 from tests.records import event, everything, send, tell
@@ -16,14 +16,6 @@ from tests.stack import Stack, wait_until
 from watershed.replaying import HEADER
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("settled")]
-
-
-def alert(connection: Connection, run_id: str) -> str:
-    """The one alert of a run."""
-    cursor = connection.cursor()
-    cursor.execute("SELECT message FROM control.alert WHERE detail->>'run' = %s", [run_id])
-    [[message]] = cursor.fetchall()
-    return str(message)
 
 
 def test_reference_data_was_refreshed_at_the_first_start(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pymysql
 import pytest
@@ -56,6 +58,15 @@ def test_mariadb_lets_nobody_in_without_a_password(batch_stack: Stack, user: str
         mysql.connect(batch_stack.settings, user=user or "x", password="guessed"),
     ):
         pass
+
+
+def test_the_panel_says_how_to_sign_in_to_airflow(airflow: Airflow, panel: str) -> None:
+    [(url, user, place)] = re.findall(r" Airflow +(\S+) +(\w+), password in (\S+) ", panel)
+    [home] = re.findall(r" home +(\S+) ", panel)
+    assert (url, home) == (airflow.url, str(airflow.stack.home.path))
+    password = Path(home, place).read_text()
+    signed_in = airflow._send("POST", "/auth/token", {"username": user, "password": password})
+    assert signed_in["access_token"]
 
 
 def test_airflow_wants_its_password(airflow: Airflow) -> None:
