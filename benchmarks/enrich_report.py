@@ -49,9 +49,9 @@ class Rounds:
         return float(sum(took for stage, took in stages.items() if stage not in PUBLISHING))
 
     @property
-    def fastest(self) -> float:
-        """Seconds of the fastest round."""
-        return min(self.seconds(number) for number in range(len(self.rounds)))
+    def fastest(self) -> int:
+        """The number of the fastest round."""
+        return min(range(len(self.rounds)), key=self.seconds)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class Report:
     @property
     def growth(self) -> float:
         """How many times longer the same interval takes among all that is stored."""
-        return self.among.fastest / self.alone.fastest
+        among, alone = self.among, self.alone
+        return among.seconds(among.fastest) / alone.seconds(alone.fastest)
 
     @property
     def naive(self) -> float:
@@ -124,8 +125,17 @@ def _stages(found: Rounds) -> Table:
 
 
 def _rounds(report: Report) -> Table:
-    made = listing("the same interval", "events", "s, fastest", "s, each round")
-    for title, found in (("alone", report.alone), ("among all", report.among)):
-        each = " ".join(f"{found.seconds(n):.2f}" for n in range(len(found.rounds)))
-        made.add_row(title, f"{found.events:,}", f"{found.fastest:.2f}", each)
+    """The interval's fastest rounds by stage, alone and among all that is stored."""
+    events = f"{report.alone.events:,} events, fastest round"
+    made = listing(events, "s, alone", "s, among all", "x")
+    sides = report.alone, report.among
+    for stage, title in STAGES.items():
+        _compare(made, title, [one.rounds[one.fastest]["stages"][stage] for one in sides])
+    _compare(made, "[bold]into staging[/]", [one.loading(one.fastest) for one in sides])
+    _compare(made, "[bold]into the report[/]", [one.seconds(one.fastest) for one in sides])
     return made
+
+
+def _compare(made: Table, title: str, seconds: list[float]) -> None:
+    alone, among = seconds
+    made.add_row(title, f"{alone:.2f}", f"{among:.2f}", f"{among / alone:.2f}" if alone else "")
