@@ -11,6 +11,10 @@ from typing import IO
 
 from watershed.stack.home import Home, write_private
 
+LOCK = "lock"
+NO_LOCK = FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError
+"""Why there is none of this user's: as below ``/``, whose ``run/lock`` is a folder."""
+
 
 @dataclass
 class ServiceState:
@@ -48,8 +52,8 @@ class StackState:
 
 
 def read_state(home: Home) -> StackState | None:
-    """The last state written; None when no stack was ever started here."""
-    path = home.run / "state.json"
+    """The last state written; None when no stack was ever started here. Makes nothing."""
+    path = home.path / "run" / "state.json"
     if not path.exists():
         return None
     raw = json.loads(path.read_text())
@@ -62,20 +66,28 @@ def hold(home: Home) -> IO[str] | None:
 
     The kernel frees it however the process ends, so it cannot be stale.
     """
-    lock = (home.run / "lock").open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    os.set_inheritable(lock.fileno(), False)
-    return lock
+    return _locked((home.run / LOCK).open("a"))
 
 
 def running(home: Home) -> bool:
-    """Whether a supervisor runs this stack now."""
-    lock = hold(home)
+    """Whether a supervisor runs this stack now. Makes nothing: the folder may be anybody's."""
+    try:
+        file = (home.path / "run" / LOCK).open("r+")
+    except NO_LOCK:
+        return False
+    lock = _locked(file)
     if lock is None:
         return True
     lock.close()
     return False
+
+
+def _locked(file: IO[str]) -> IO[str] | None:
+    """The open file, locked until it is closed; closed and None when another has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    os.set_inheritable(file.fileno(), False)
+    return file
