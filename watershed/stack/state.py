@@ -47,16 +47,23 @@ class StackState:
             if name not in besides
         )
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the supervisor stopped every service before it ended; a killed one cannot."""
+        return bool(self.services) and all(
+            service.status == "stopped" for service in self.services.values()
+        )
+
     def write(self, home: Home) -> None:
         write_private(home.run / "state.json", json.dumps(asdict(self)))
 
 
 def read_state(home: Home) -> StackState | None:
     """The last state written; None when no stack was ever started here. Makes nothing."""
-    path = home.path / "run" / "state.json"
-    if not path.exists():
+    try:
+        raw = json.loads((home.path / "run" / "state.json").read_text())
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    raw = json.loads(path.read_text())
     services = {name: ServiceState(**values) for name, values in raw.pop("services").items()}
     return StackState(services=services, **raw)
 
