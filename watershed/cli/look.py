@@ -20,7 +20,6 @@ from watershed.audit import Check
 from watershed.audit import audit as run_audit
 from watershed.cli.report import print_report
 from watershed.cli.shared import (
-    HOME,
     IMPOSSIBLE,
     AsJson,
     HomePath,
@@ -42,7 +41,7 @@ TAIL_BYTES = 8_192
 FOLLOW_S = 0.5
 
 
-def status(home: HomePath = HOME, as_json: AsJson = False) -> None:
+def status(home: HomePath, as_json: AsJson = False) -> None:
     """Servers, memory, and per contract and partition what is produced, stored and behind.
 
     Exits with 0 only if everything runs and answers.
@@ -100,7 +99,7 @@ def _print_contract(contract: ContractStatus) -> None:
 
 def logs(
     name: Annotated[str, typer.Argument(help="A service, as ./ws status lists them.")],
-    home: HomePath = HOME,
+    home: HomePath,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """The end of one log: kafka, cassandra, postgres, redis, stream, producer, supervisor."""
@@ -128,7 +127,7 @@ def _show(path: Path, follow: bool) -> None:
 
 
 def audit(
-    home: HomePath = HOME,
+    home: HomePath,
     since: Since = None,
     as_json: AsJson = False,
 ) -> None:

@@ -17,7 +17,7 @@ from rich.prompt import Confirm
 
 from watershed.cli.interruption import Interruption
 from watershed.cli.panel import addresses
-from watershed.cli.shared import HOME, HomePath, PortOffset, fail, out, say
+from watershed.cli.shared import HomePath, PortOffset, fail, out, say
 from watershed.errors import StackError
 from watershed.stack import downloads
 from watershed.stack.checks import problems
@@ -38,7 +38,7 @@ START_TIMEOUT_S = 300
 
 
 def up(
-    home: HomePath = HOME,
+    home: HomePath,
     port_offset: PortOffset = None,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when everything runs.")
@@ -71,7 +71,7 @@ def up(
         _stay(stack, interruption)
 
 
-def down(home: HomePath = HOME) -> None:
+def down(home: HomePath) -> None:
     """Stop everything; data stays. Also cleans up after a launcher that was killed."""
     stack = Home.open(home)
     if not stack.exists:
@@ -82,7 +82,7 @@ def down(home: HomePath = HOME) -> None:
 
 
 def destroy(
-    home: HomePath = HOME,
+    home: HomePath,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Stop everything and delete the stack's data, logs and secrets. Asks first."""
@@ -110,7 +110,7 @@ def _delete(path: Path) -> None:
         path.unlink()
 
 
-def doctor(home: HomePath = HOME, port_offset: PortOffset = None, batch: Batch = True) -> None:
+def doctor(home: HomePath, port_offset: PortOffset = None, batch: Batch = True) -> None:
     """Say what is missing before anything starts: space, memory, ports and who uses them."""
     found = problems(Home.open(home, port_offset), batch=batch)
     for problem in found:
