@@ -34,11 +34,15 @@ from watershed.committed import Snapshot
 from watershed.contracts.load import load_contracts
 from watershed.errors import StackError
 from watershed.settings import Settings
+from watershed.stack.enriching import LOG as REBUILD
 from watershed.stack.home import Home
+from watershed.stack.services import BATCH, SPEED
 from watershed.status import ContractStatus, Status, collect
 
 TAIL_BYTES = 8_192
 FOLLOW_S = 0.5
+LOGS = (*SPEED, *BATCH, "supervisor", REBUILD)
+"""Whose log there may be."""
 
 
 def status(home: HomePath, as_json: AsJson = False) -> None:
@@ -98,11 +102,11 @@ def _print_contract(contract: ContractStatus) -> None:
 
 
 def logs(
-    name: Annotated[str, typer.Argument(help="A service, as ./ws status lists them.")],
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(LOGS)}.")],
     home: HomePath,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
-    """The end of one log: kafka, cassandra, postgres, redis, stream, producer, supervisor."""
+    """The end of one log: a service's, the supervisor's, or that of ./ws rebuild report."""
     stack = Home.open(home)
     path = stack.path / "logs" / f"{name}.log"
     if not path.exists():
