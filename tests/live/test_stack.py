@@ -97,13 +97,15 @@ def test_doctor_names_a_used_port_and_who_uses_it(stack: Stack, tmp_path) -> Non
     assert len(found) >= 4
 
 
-def test_a_folder_with_other_things_is_left_alone(tmp_path) -> None:
+@pytest.mark.parametrize("command", [("up", "--detach"), ("doctor",)], ids=" ".join)
+def test_a_folder_with_other_things_is_left_alone(command: tuple[str, ...], tmp_path) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "mine.txt").write_text("mine")
-    refused = Stack(Home.open(tmp_path)).ws("up", "--detach", check=False)
+    before = sorted(tmp_path.rglob("*"))
+    refused = Stack(Home.open(tmp_path)).ws(*command, check=False)
     assert refused.returncode == 1
     assert "mine.txt" in refused.stderr
-    assert (tmp_path / "scratch").exists()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_status_of_no_stack_says_how_to_start_one(tmp_path) -> None:

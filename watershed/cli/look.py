@@ -20,7 +20,6 @@ from watershed.audit import audit as run_audit
 from watershed.check import Check
 from watershed.cli.report import print_report
 from watershed.cli.shared import (
-    HOME,
     IMPOSSIBLE,
     AsJson,
     HomePath,
@@ -35,14 +34,18 @@ from watershed.committed import Snapshot
 from watershed.contracts.load import load_contracts
 from watershed.errors import StackError
 from watershed.settings import Settings
+from watershed.stack.enriching import LOG as REBUILD
 from watershed.stack.home import Home
+from watershed.stack.services import BATCH, SPEED
 from watershed.status import ContractStatus, Status, collect
 
 TAIL_BYTES = 8_192
 FOLLOW_S = 0.5
+LOGS = (*SPEED, *BATCH, "supervisor", REBUILD)
+"""Whose log there may be."""
 
 
-def status(home: HomePath = HOME, as_json: AsJson = False) -> None:
+def status(home: HomePath, as_json: AsJson = False) -> None:
     """Servers, memory, and per contract and partition what is produced, stored and behind.
 
     Exits with 0 only if everything runs and answers.
@@ -99,11 +102,11 @@ def _print_contract(contract: ContractStatus) -> None:
 
 
 def logs(
-    name: Annotated[str, typer.Argument(help="A service, as ./ws status lists them.")],
-    home: HomePath = HOME,
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(LOGS)}.")],
+    home: HomePath,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
-    """The end of one log: kafka, cassandra, postgres, redis, stream, producer, supervisor."""
+    """The end of one log: a service's, the supervisor's, or that of ./ws rebuild report."""
     stack = Home.open(home)
     path = stack.path / "logs" / f"{name}.log"
     if not path.exists():
@@ -128,7 +131,7 @@ def _show(path: Path, follow: bool) -> None:
 
 
 def audit(
-    home: HomePath = HOME,
+    home: HomePath,
     since: Since = None,
     as_json: AsJson = False,
 ) -> None:

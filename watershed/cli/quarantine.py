@@ -14,7 +14,6 @@ import typer
 from rich.text import Text
 
 from watershed.cli.shared import (
-    HOME,
     IMPOSSIBLE,
     AsJson,
     HomePath,
@@ -58,10 +57,10 @@ PlaceArgument = Annotated[
 
 @app.command("list")
 def list_(
+    home: HomePath,
     event_type: Annotated[
         str | None, typer.Argument(metavar="[TYPE]", help="One contract only.")
     ] = None,
-    home: HomePath = HOME,
     since: Since = None,
     reason: Annotated[Reason | None, typer.Option(help="Only records with this reason.")] = None,
     limit: Annotated[int, typer.Option(min=0, max=10_000, help="The newest so many.")] = 20,
@@ -117,7 +116,7 @@ def _replayed_to(replay: Replay | None) -> str:
 @app.command()
 def show(
     place: PlaceArgument,
-    home: HomePath = HOME,
+    home: HomePath,
     raw: Annotated[
         bool, typer.Option("--raw", help="Only the value's bytes, unchanged, for a file.")
     ] = False,
@@ -175,7 +174,7 @@ def _replay_line(replay: Replay | None) -> str:
 @app.command()
 def replay(
     place: PlaceArgument,
-    home: HomePath = HOME,
+    home: HomePath,
     value: Annotated[
         typer.FileBinaryRead | None,
         typer.Option(help="The repaired event; - reads it from the standard input."),

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.prompt import Confirm
 
 from watershed import rebuilding, repairing, settling
-from watershed.cli.shared import HOME, AsJson, HomePath, cannot, err, moment, out, say
+from watershed.cli.shared import AsJson, HomePath, cannot, err, moment, out, say
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError, SettingsError
@@ -43,13 +43,13 @@ rebuild = typer.Typer(no_args_is_help=True, help="Make a view again from the raw
 
 
 @repair.command()
-def expired(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> None:
+def expired(event_type: EventType, home: HomePath, yes: Yes = False) -> None:
     """Give up records that Kafka dropped before they were stored. They are lost."""
     _decide(home, event_type, repairing.expired, repairing.give_up, yes)
 
 
 @repair.command()
-def topic(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> None:
+def topic(event_type: EventType, home: HomePath, yes: Yes = False) -> None:
     """Go on with a topic that was deleted and made again, from its beginning.
 
     A topic that ends before what is stored (Kafka was restored from an older copy) is deleted and
@@ -59,7 +59,7 @@ def topic(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> Non
 
 
 @repair.command()
-def clock(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> None:
+def clock(event_type: EventType, home: HomePath, yes: Yes = False) -> None:
     """Let records that Kafka stamped with a time in the future arrive now.
 
     Correct the clock first: records that come after this are judged anew.
@@ -68,13 +68,13 @@ def clock(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> Non
 
 
 @repair.command()
-def holes(event_type: EventType, home: HomePath = HOME, yes: Yes = False) -> None:
+def holes(event_type: EventType, home: HomePath, yes: Yes = False) -> None:
     """Skip offsets that have no record: markers of transactions, or what compaction removed."""
     _decide(home, event_type, repairing.no_records, repairing.allow_holes, yes)
 
 
 @rebuild.command()
-def flow(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) -> None:
+def flow(event_type: EventType, home: HomePath, as_json: AsJson = False) -> None:
     """Make the two-second sums and the positions again from the raw store.
 
     The stream may run. After PostgreSQL was restored from an older copy, this also takes over
@@ -101,7 +101,7 @@ def flow(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) 
 
 
 @rebuild.command()
-def report(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) -> None:
+def report(event_type: EventType, home: HomePath, as_json: AsJson = False) -> None:
     """Make all settled intervals again from raw events, with today's query and reference data.
 
     The stream and Airflow may run. It may be stopped: run again, it goes on where it was. What is
@@ -133,7 +133,7 @@ def report(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False
 def skip_interval(
     event_type: EventType,
     start: Annotated[str, typer.Argument(help="Where it begins: 2026-01-31T12:00Z.")],
-    home: HomePath = HOME,
+    home: HomePath,
     yes: Yes = False,
 ) -> None:
     """Go past the next interval, which cannot be settled, so that those after it can.
@@ -155,7 +155,7 @@ def skip_interval(
 
 
 @rebuild.command()
-def cache(event_type: EventType, home: HomePath = HOME, as_json: AsJson = False) -> None:
+def cache(event_type: EventType, home: HomePath, as_json: AsJson = False) -> None:
     """Empty the cache and make it again from Cassandra and PostgreSQL."""
     with _or_cannot("rebuild"):
         sequence = rebuilding.rebuild_cache(*_of(home, event_type))

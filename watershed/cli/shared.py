@@ -27,6 +27,8 @@ HomePath = Annotated[
     typer.Option(
         "--home",
         envvar="WATERSHED_HOME",
+        default_factory=default_home,
+        show_default="watershed in ~/.local/share, root's in /var/lib",
         help="Folder with everything a stack keeps. Two homes are two stacks.",
     ),
 ]
@@ -47,7 +49,6 @@ Since = Annotated[
     ),
 ]
 
-HOME = default_home()
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 IMPOSSIBLE: tuple[type[Exception], ...] = (WatershedError, psycopg2.Error, *UNAVAILABLE)
 """What a command cannot do anything about: it exits with 2."""

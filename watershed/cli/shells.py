@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from watershed.cli.shared import HOME, HomePath
+from watershed.cli.shared import HomePath
 from watershed.stack import mariadb_programs
 from watershed.stack.home import Home, write_private
 from watershed.stack.packages import package_folder
@@ -16,7 +16,7 @@ from watershed.stack.services.postgres import program
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-def sql(context: typer.Context, home: HomePath = HOME) -> None:
+def sql(context: typer.Context, home: HomePath) -> None:
     """psql on the stack's database; more arguments go to it: ./ws sql -c 'TABLE control.stream'."""
     settings = Home.open(home).settings()
     os.environ["PGPASSWORD"] = settings.secret("postgres_password")
@@ -26,7 +26,7 @@ def sql(context: typer.Context, home: HomePath = HOME) -> None:
     )  # fmt: skip
 
 
-def mysql(context: typer.Context, home: HomePath = HOME) -> None:
+def mysql(context: typer.Context, home: HomePath) -> None:
     """mariadb on the reference data; more arguments go to it: ./ws mysql -e 'SHOW TABLES'."""
     stack = Home.open(home)
     settings = stack.settings()
@@ -43,7 +43,7 @@ def mysql(context: typer.Context, home: HomePath = HOME) -> None:
     )  # fmt: skip
 
 
-def redis(context: typer.Context, home: HomePath = HOME) -> None:
+def redis(context: typer.Context, home: HomePath) -> None:
     """redis-cli on the cache; more arguments go to it: ./ws redis keys 'position:*'."""
     settings = Home.open(home).settings()
     os.environ["REDISCLI_AUTH"] = settings.secret("redis_password")
@@ -59,7 +59,7 @@ def redis(context: typer.Context, home: HomePath = HOME) -> None:
     )
 
 
-def cql(context: typer.Context, home: HomePath = HOME) -> None:
+def cql(context: typer.Context, home: HomePath) -> None:
     """cqlsh on the raw store; more arguments go to it: ./ws cql -e 'DESCRIBE events'."""
     stack = Home.open(home)
     settings = stack.settings()

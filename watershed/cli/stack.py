@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.panel import Panel
 from rich.prompt import Confirm
-from rich.table import Table
 
 from watershed.cli.interruption import Interruption
-from watershed.cli.shared import HOME, HomePath, PortOffset, fail, out, say
+from watershed.cli.panel import addresses
+from watershed.cli.shared import HomePath, PortOffset, fail, out, say
 from watershed.errors import StackError
 from watershed.flowing import flows, refusals
 from watershed.stack import downloads
@@ -27,7 +26,6 @@ from watershed.stack.downloads import Download
 from watershed.stack.home import Home
 from watershed.stack.launcher import SUPERVISOR, launch, stop
 from watershed.stack.services import BATCH
-from watershed.stack.services.airflow import API, PASSWORD, USER
 from watershed.stack.services.producer import EVENT_TYPE
 from watershed.stack.state import StackState, read_state, running
 
@@ -40,7 +38,7 @@ START_TIMEOUT_S = 300
 
 
 def up(
-    home: HomePath = HOME,
+    home: HomePath,
     port_offset: PortOffset = None,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when everything runs.")
@@ -55,7 +53,8 @@ def up(
 
     Kafka, Cassandra, PostgreSQL, Valkey and MariaDB start as child processes, then the streaming
     application and a producer of transactions, then Airflow. Safe to repeat: data and secrets stay.
-    Without --detach it stays until Ctrl-C, which stops the stack; so it does during the start.
+    Without --detach it stays until Ctrl-C, which stops the stack; so it does during the start. It
+    exits with 1 when the stack gives up, or its supervisor is killed.
     """
     stack = Home.open(home, port_offset)
     interruption = Interruption()
@@ -67,12 +66,12 @@ def up(
         _check(stack, batch)
         interruption.listen()
         _start(stack, rate, batch, interruption)
-    out.print(_panel(stack))
+    out.print(addresses(stack))
     if not detach:
         _stay(stack, interruption)
 
 
-def down(home: HomePath = HOME) -> None:
+def down(home: HomePath) -> None:
     """Stop everything; data stays. Also cleans up after a launcher that was killed."""
     stack = Home.open(home)
     if not stack.exists:
@@ -83,7 +82,7 @@ def down(home: HomePath = HOME) -> None:
 
 
 def destroy(
-    home: HomePath = HOME,
+    home: HomePath,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Stop everything and delete the stack's data, logs and secrets. Asks first."""
@@ -111,7 +110,7 @@ def _delete(path: Path) -> None:
         path.unlink()
 
 
-def doctor(home: HomePath = HOME, port_offset: PortOffset = None, batch: Batch = True) -> None:
+def doctor(home: HomePath, port_offset: PortOffset = None, batch: Batch = True) -> None:
     """Say what is missing before anything starts: space, memory, ports and who uses them."""
     found = problems(Home.open(home, port_offset), batch=batch)
     for problem in found:
@@ -213,6 +212,16 @@ def _stay(stack: Home, interruption: Interruption) -> None:
     except KeyboardInterrupt:
         _stop_aloud(stack)
         raise
+    _tell_end(read_state(stack))
+
+
+def _tell_end(state: StackState | None) -> None:
+    """Say how a stack ended that another command stopped, or none; then it exits with 1."""
+    if state and state.error:
+        fail(f"the stack gave up: {state.error}")
+    if state and not state.stopped:  # without a state it was deleted, or is started anew
+        fail("the supervisor was killed; ./ws down cleans up")
+    say("stopped")
 
 
 def _stop_aloud(stack: Home, supervisor: int | None = None) -> None:
@@ -221,30 +230,3 @@ def _stop_aloud(stack: Home, supervisor: int | None = None) -> None:
     stop(stack, supervisor)
     with contextlib.suppress(OSError):
         say("stopped")
-
-
-def _panel(stack: Home) -> Panel:
-    ports = stack.ports
-    state = read_state(stack)
-    batch = {
-        "MariaDB": f"127.0.0.1:{ports.mysql}   ./ws mysql",
-        "Airflow": f"http://127.0.0.1:{ports.airflow}   {USER}, password in secrets/{PASSWORD}",
-        "report": "./ws sql -c 'TABLE report.open_position'",
-    }
-    rows = {
-        "Kafka": f"127.0.0.1:{ports.kafka}   topic transaction",
-        "Cassandra": f"127.0.0.1:{ports.cassandra}   ./ws cql",
-        "PostgreSQL": f"127.0.0.1:{ports.postgres}   ./ws sql",
-        "Redis": f"127.0.0.1:{ports.redis}   ./ws redis",
-        "Spark": f"http://127.0.0.1:{ports.spark_ui}",
-        **(batch if state and API in state.services else {}),
-        "now": "./ws status",
-        "true": "./ws audit",
-        "logs": "./ws logs stream -f",
-        "stop": "./ws down",
-        "home": f"{stack.path}   passwords in secrets/",
-    }
-    table = Table.grid(padding=(0, 2))
-    for name, value in rows.items():
-        table.add_row(f"[bold]{name}[/]", value)
-    return Panel(table, title="Watershed runs", border_style="green", expand=False)

@@ -14,7 +14,6 @@ from rich.progress import Progress
 from rich.text import Text
 
 from watershed.cli.shared import (
-    HOME,
     IMPOSSIBLE,
     AsJson,
     HomePath,
@@ -35,7 +34,7 @@ from watershed.tracing import trace as look_for
 
 def trace(
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="Kafka's key of a record.")],
-    home: HomePath = HOME,
+    home: HomePath,
     since: Since = "1d",
     event_type: Annotated[
         str | None, typer.Option("--type", help="Look in one contract only.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -41,7 +42,10 @@ def problems(home: Home, *, batch: bool = False) -> list[str]:
 
 
 def _folder(home: Home) -> Iterator[str]:
-    if home.foreign():
+    there = _first_there(home.path)
+    if not there.is_dir() or not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        yield f"{there} is no folder that you may write to: give --home another one"
+    elif home.foreign():
         yield f"{home.path} holds {home.foreign()[0]}: give --home a folder of its own"
 
 
@@ -64,10 +68,15 @@ def _libraries() -> Iterator[str]:
 
 def _disk(home: Home, needed_gb: int) -> Iterator[str]:
     for folder in (home.path, cache_dir()):
-        there = next(p for p in (folder, *folder.parents) if p.exists())
+        there = _first_there(folder)
         free = shutil.disk_usage(there).free
         if free < needed_gb * GB:
             yield f"{there} has {free / GB:.1f} GB free; {needed_gb} are needed: free some"
+
+
+def _first_there(folder: Path) -> Path:
+    """The folder, or the first one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _memory(home: Home, needed_gb: int, instead: str) -> Iterator[str]:

@@ -88,10 +88,16 @@ class Home:
 
     @classmethod
     def open(cls, path: Path, port_offset: int | None = None) -> Home:
-        """The home at ``path``, with the offset given or else the one it was started with."""
+        """The home at ``path``, with the offset given or else the one it was started with.
+
+        Raises StackError when it is another user's.
+        """
         path = path.resolve()
         config = path / "stack.json"
-        kept = json.loads(config.read_text())["port_offset"] if config.exists() else 0
+        try:
+            kept = json.loads(config.read_text())["port_offset"] if config.exists() else 0
+        except PermissionError:
+            raise StackError(f"{path} is another user's", "give --home one of your own") from None
         return cls(path, kept if port_offset is None else port_offset)
 
     @property

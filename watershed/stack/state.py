@@ -11,6 +11,10 @@ from typing import IO
 
 from watershed.stack.home import Home, write_private
 
+LOCK = "lock"
+NO_LOCK = FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError
+"""Why there is none of this user's: as below ``/``, whose ``run/lock`` is a folder."""
+
 
 @dataclass
 class ServiceState:
@@ -43,16 +47,23 @@ class StackState:
             if name not in besides
         )
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the supervisor stopped every service before it ended; a killed one cannot."""
+        return bool(self.services) and all(
+            service.status == "stopped" for service in self.services.values()
+        )
+
     def write(self, home: Home) -> None:
         write_private(home.run / "state.json", json.dumps(asdict(self)))
 
 
 def read_state(home: Home) -> StackState | None:
-    """The last state written; None when no stack was ever started here."""
-    path = home.run / "state.json"
-    if not path.exists():
+    """The last state written; None when no stack was ever started here. Makes nothing."""
+    try:
+        raw = json.loads((home.path / "run" / "state.json").read_text())
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    raw = json.loads(path.read_text())
     services = {name: ServiceState(**values) for name, values in raw.pop("services").items()}
     return StackState(services=services, **raw)
 
@@ -62,20 +73,28 @@ def hold(home: Home) -> IO[str] | None:
 
     The kernel frees it however the process ends, so it cannot be stale.
     """
-    lock = (home.run / "lock").open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    os.set_inheritable(lock.fileno(), False)
-    return lock
+    return _locked((home.run / LOCK).open("a"))
 
 
 def running(home: Home) -> bool:
-    """Whether a supervisor runs this stack now."""
-    lock = hold(home)
+    """Whether a supervisor runs this stack now. Makes nothing: the folder may be anybody's."""
+    try:
+        file = (home.path / "run" / LOCK).open("r+")
+    except NO_LOCK:
+        return False
+    lock = _locked(file)
     if lock is None:
         return True
     lock.close()
     return False
+
+
+def _locked(file: IO[str]) -> IO[str] | None:
+    """The open file, locked until it is closed; closed and None when another has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    os.set_inheritable(file.fileno(), False)
+    return file

@@ -75,6 +75,8 @@ class Supervisor:
             end_all([*belonging_to(self._home), *hiding])  # also what outlived who started it
         for thread in threads:
             thread.join()
+        for service in self._services:  # also those that were never started
+            self._report(service, status="stopped", pid=None)
         return self._state.error
 
     def _follow(self, service: Service) -> None:

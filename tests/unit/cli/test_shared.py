@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import typer
 from rich.text import Text
+from typer.testing import CliRunner
 
-from watershed.cli.shared import moment, print_columns
+from watershed.cli.shared import HomePath, moment, print_columns
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -40,3 +43,24 @@ def test_columns_are_as_wide_as_they_must_and_the_last_is_never_cut(
     first, second = capsys.readouterr().out.splitlines()
     assert first == f"a     [red]b  {'x' * 300}"
     assert second.rstrip() == "жжжж  c"
+
+
+def test_the_home_is_looked_up_when_a_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def show(home: HomePath) -> None:
+        print(home)
+
+    def shown(*arguments: str) -> str:
+        return CliRunner().invoke(app, arguments).output.strip()
+
+    monkeypatch.delenv("WATERSHED_HOME", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert shown() == str(tmp_path / "watershed")
+    monkeypatch.setenv("WATERSHED_HOME", str(tmp_path / "named"))
+    assert shown() == str(tmp_path / "named")
+    assert shown("--home", str(tmp_path / "given")) == str(tmp_path / "given")

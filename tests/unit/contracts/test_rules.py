@@ -9,6 +9,7 @@ import pytest
 
 from watershed.contracts.model import BATCH_COLUMNS, RESERVED, UNMATCHED, Contract
 from watershed.contracts.query import ENRICH_FILE, REPORT_FILE
+from watershed.stack.home import ROOT
 
 Load = Callable[[str], Contract]
 FirstMistake = Callable[[str], tuple[int, str, str]]
@@ -133,6 +134,12 @@ def test_field_named_like_a_column_of_facts(
     assert line == text[: text.index("  branch:")].count("\n") + 1
     assert what == f"`{name}` is a column that facts have beside the fields"
     assert name in cure
+
+
+@pytest.mark.parametrize("name", [*RESERVED, *BATCH_COLUMNS, UNMATCHED])
+def test_the_page_on_contracts_names_what_no_field_is_named(name: str) -> None:
+    lines = (ROOT / "docs" / "contracts.md").read_text().splitlines()
+    assert any(f"`{name}`" in line for line in lines if "not named" in line)
 
 
 @pytest.mark.parametrize("name", [ENRICH_FILE, REPORT_FILE])

@@ -81,6 +81,26 @@ def test_only_the_batch_layer_needs_mariadb_s_libraries(
     ]
 
 
+def test_a_folder_that_cannot_be_made_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below a file; below a folder of somebody else's, which root has none of."""
+    (tmp_path / "file").touch()
+    home = Home.open(tmp_path / "file" / "home")
+    said = "{} is no folder that you may write to: give --home another one"
+    assert _about("folder", home) == [said.format(tmp_path / "file")]
+    home = Home.open(tmp_path / "new" / "home")
+    assert not _about("folder", home)
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    assert _about("folder", home) == [said.format(tmp_path)]
+
+
+def test_looking_leaves_a_folder_as_it_is(tmp_path: Path) -> None:
+    problems(Home.open(tmp_path))
+    problems(Home.open(tmp_path / "new"))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.usefixtures("left_over")
 def test_memory_of_what_a_start_ends_counts_as_free(home: Home) -> None:
     assert _about("memory", home) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from watershed.errors import StackError
 from watershed.stack.home import BATCH_INTERVAL_S, SECRETS, Home, write_private
 from watershed.stack.server_user import server_user
 
@@ -42,6 +43,18 @@ def test_a_file_for_the_server_s_user_is_theirs_alone(tmp_path: Path) -> None:
     write_private(tmp_path / "conf", "", user)
     found = (tmp_path / "conf").stat()
     assert (found.st_uid, found.st_mode & 0o777) == (user.pw_uid, 0o600)
+
+
+def test_a_home_of_another_user_s_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    Home.open(tmp_path).prepare()
+    monkeypatch.setattr(Path, "read_text", refuse)  # root may read anybody's
+    with pytest.raises(StackError, match=rf"{tmp_path} is another user's\n.*--home"):
+        Home.open(tmp_path)
 
 
 def test_secrets_are_what_their_readers_want(tmp_path: Path) -> None:

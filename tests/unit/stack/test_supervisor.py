@@ -7,6 +7,7 @@ import shlex
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from watershed.stack import supervisor, upkeep
 from watershed.stack.home import Home
 from watershed.stack.processes import belonging_to, end_all
 from watershed.stack.service import Service
+from watershed.stack.state import read_state
 from watershed.stack.supervisor import Supervisor
 
 
@@ -86,7 +88,10 @@ def test_upkeep_is_done_again_and_again_until_everything_stops(
 def test_nothing_starts_after_everything_was_stopped(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGTERM while a service is prepared, which takes longer than to stop all the others."""
+    """SIGTERM while a service is prepared, which takes longer than to stop all the others.
+
+    The last state says that it was a stop.
+    """
     stopped = threading.Event()
 
     def end_and_tell(processes: object, timeout_s: float | None = None) -> None:
@@ -100,5 +105,8 @@ def test_nothing_starts_after_everything_was_stopped(
 
     monkeypatch.setattr(supervisor, "end_all", end_and_tell)
     slow = Service("slow", ("sleep", "600"), lambda: False, prepare=prepare)
-    assert Supervisor(home, [slow]).run() == ""
+    waiting = replace(slow, name="waiting", needs=("slow",))
+    assert Supervisor(home, [slow, waiting]).run() == ""
     assert belonging_to(home) == []
+    state = read_state(home)
+    assert state is not None and state.stopped

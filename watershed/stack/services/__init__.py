@@ -13,6 +13,9 @@ from watershed.stack.services.producer import producer
 from watershed.stack.services.redis import redis
 from watershed.stack.services.stream import stream
 
+SPEED = ("cassandra", "kafka", "postgres", "redis", "stream", "producer")
+"""The speed layer's services."""
+
 BATCH = ("mariadb", API, SCHEDULER, DAG_PROCESSOR, TRIGGERER)
 """The batch layer's services; without them the speed layer goes on alone."""
 
