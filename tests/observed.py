@@ -62,5 +62,9 @@ def _arguments(process: psutil.Process) -> str:
     try:
         shown = process.environ().values() if not _hides(process) or os.geteuid() == 0 else ()
         return " ".join([*process.cmdline(), *shown])
-    except (psutil.NoSuchProcess, FileNotFoundError):
+    except (psutil.Error, FileNotFoundError):
+        if not ended(
+            process
+        ):  # be it that its parent has not asked how, as Spark's JVM of its shell
+            raise
         return ""

@@ -13,7 +13,6 @@ from tests.observed import LOOPBACK, listening, visible
 from tests.stack import Stack
 from watershed.stack.checks import problems
 from watershed.stack.home import SECRETS, Home
-from watershed.stack.processes import belonging_to
 from watershed.stores import cassandra, postgres
 
 
@@ -30,9 +29,10 @@ def test_status_tells_of_every_service_and_partition(stack: Stack, transaction) 
 
 
 def test_up_again_says_that_it_runs(stack: Stack) -> None:
-    before = {process.pid for process in belonging_to(stack.home)}
+    before = {name: one.pid for name, one in stack.state().services.items()}
     assert "already running" in stack.up()
-    assert {process.pid for process in belonging_to(stack.home)} == before
+    assert {name: one.pid for name, one in stack.state().services.items()} == before
+    assert all(before.values())
 
 
 def test_listens_on_loopback_alone(stack: Stack) -> None:
