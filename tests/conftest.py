@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 
+import hypothesis
 import pytest
 import stamina
 
@@ -31,6 +32,9 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 for noisy in ("kafka", "cassandra"):
     logging.getLogger(noisy).setLevel(logging.CRITICAL)
 stamina.instrumentation.set_on_retry_hooks([])
+# How long one example takes says more of what else the machine does; pytest's timeout stands.
+hypothesis.settings.register_profile("watershed", deadline=None)
+hypothesis.settings.load_profile("watershed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.stack import PORT_OFFSET
 from watershed.stack import checks, mariadb_programs
 from watershed.stack.checks import BATCH_MEMORY_GB, GB, MEMORY_GB, problems
 from watershed.stack.home import Home
@@ -27,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home on a machine that has a little less memory free than a stack needs."""
     free = SimpleNamespace(available=MEMORY_GB * GB - HELD_BYTES // 2)
     monkeypatch.setattr(checks.psutil, "virtual_memory", lambda: free)
-    return Home.open(tmp_path, 11_000)  # below the ports that clients are given
+    return Home.open(tmp_path, PORT_OFFSET - 1_000)  # beside the ports of the tests' stack
 
 
 @pytest.fixture
