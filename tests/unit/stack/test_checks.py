@@ -107,24 +107,18 @@ def test_memory_of_what_a_start_ends_counts_as_free(home: Home) -> None:
     assert _about("memory", home) == []
 
 
-@pytest.mark.parametrize("closed", ["cache/env/bin/postgres", "cache/env", "cache", ""])
+@pytest.mark.parametrize(
+    ("closed", "cure"),
+    [("cache/env", "chmod -R go+rX {}"), ("cache", "chmod -R go+rX {}"), ("", "WATERSHED_CACHE")],
+)
 def test_programs_that_the_databases_user_cannot_reach_are_said(
-    closed: str, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    closed: str, cure: str, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user is this one, who owns all of it, so that folders above let it pass."""
-    outer = tmp_path / "outer"
-    program = outer / "cache" / "env" / "bin" / "postgres"
-    program.parent.mkdir(parents=True)
-    program.touch(0o755)
     monkeypatch.setattr(checks, "server_user", lambda: pwd.getpwuid(os.getuid()))
-    monkeypatch.setattr(checks, "program", lambda _: str(program))
-    monkeypatch.setattr(checks, "cache_dir", lambda: outer / "cache")
+    monkeypatch.setattr(checks, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(checks, "obstacle", lambda *_: None)
     assert not _about("PostgreSQL", home)
-    (outer / closed).chmod(0o600)
-    try:
-        [found] = _about("PostgreSQL", home)
-    finally:
-        (outer / closed).chmod(0o700)
-    cure = f"chmod -R go+rX {outer / closed}" if closed else "set WATERSHED_CACHE"
-    assert f"cannot use {outer / closed}: " in found
-    assert cure in found
+    monkeypatch.setattr(checks, "obstacle", lambda *_: tmp_path / closed)
+    [found] = _about("PostgreSQL", home)
+    assert f"cannot use {tmp_path / closed}: " in found
+    assert cure.format(tmp_path / closed) in found
