@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 
+import hypothesis
 import pytest
 import stamina
 
@@ -34,6 +35,9 @@ for noisy in ("kafka", "cassandra"):
 # Code that runs for seconds is not worth optimizing: of a test's CPU that was the larger part.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 stamina.instrumentation.set_on_retry_hooks([])
+# How long one example takes says more of what else the machine does; pytest's timeout stands.
+hypothesis.settings.register_profile("watershed", deadline=None)
+hypothesis.settings.load_profile("watershed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from tests.stack import Stack, wait_until
+from tests.stack import Stack, ended, wait_until
 from watershed.stack.processes import belonging_to
 from watershed.stack.state import read_state, running
 
@@ -23,10 +23,10 @@ def test_killed_launcher_is_cleaned_up_and_data_stays(stack: Stack, produce, ver
 
 
 def test_down_leaves_no_process_and_up_keeps_the_data(stack: Stack, verify) -> None:
-    pids = {process.pid for process in belonging_to(stack.home)}
-    assert pids
+    processes = belonging_to(stack.home)
+    assert processes
     stack.ws("down")
     assert not belonging_to(stack.home)
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert all(map(ended, processes))
     stack.up()
     verify()

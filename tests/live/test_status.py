@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from datetime import UTC, datetime
@@ -17,11 +18,14 @@ def test_status_names_a_server_that_is_silent(stack: Stack, server: str) -> None
     group = stack.process(server).pid
     os.killpg(group, signal.SIGSTOP)
     try:
-        status = stack.status()
+        done = stack.ws("status", "--json", check=False)
     finally:
         os.killpg(group, signal.SIGCONT)
+    assert done.returncode == 1
+    status = json.loads(done.stdout)
     assert not status["healthy"]
-    assert [line.partition(":")[0] for line in status["unavailable"]] == [server]
+    # On a busy machine others may be late besides.
+    assert server in [line.partition(":")[0] for line in status["unavailable"]]
     wait_until(lambda: stack.status()["healthy"], "every server answers again")
 
 

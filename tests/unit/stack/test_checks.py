@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.stack import PORT_OFFSET
 from watershed.stack import checks, mariadb_programs
 from watershed.stack.checks import BATCH_MEMORY_GB, GB, MEMORY_GB, problems
 from watershed.stack.home import Home
@@ -27,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home on a machine that has a little less memory free than a stack needs."""
     free = SimpleNamespace(available=MEMORY_GB * GB - HELD_BYTES // 2)
     monkeypatch.setattr(checks.psutil, "virtual_memory", lambda: free)
-    return Home.open(tmp_path, 11_000)  # below the ports that clients are given
+    return Home.open(tmp_path, PORT_OFFSET - 1_000)  # beside the ports of the tests' stack
 
 
 @pytest.fixture
@@ -106,16 +107,19 @@ def test_memory_of_what_a_start_ends_counts_as_free(home: Home) -> None:
     assert _about("memory", home) == []
 
 
-@pytest.mark.parametrize("closed", ["cache/env/bin/postgres", "cache/env", "cache", ""])
+@pytest.mark.parametrize(
+    ("closed", "cure"),
+    [("cache/env", "chmod -R go+rX {}"), ("cache", "chmod -R go+rX {}"), ("", "WATERSHED_CACHE")],
+)
 def test_programs_that_the_databases_user_cannot_reach_are_said(
+<<<<<<< HEAD
     closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+=======
+    closed: str, cure: str, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+>>>>>>> stack-findings
 ) -> None:
-    """The user is this one, who owns all of it, so that folders above let it pass."""
-    outer = tmp_path / "outer"
-    program = outer / "cache" / "env" / "bin" / "postgres"
-    program.parent.mkdir(parents=True)
-    program.touch(0o755)
     monkeypatch.setattr(checks, "server_user", lambda: pwd.getpwuid(os.getuid()))
+<<<<<<< HEAD
     monkeypatch.setattr(checks, "program", lambda _: str(program))
     monkeypatch.setattr(checks, "cache_dir", lambda: outer / "cache")
     assert not list(checks._programs())
@@ -127,3 +131,12 @@ def test_programs_that_the_databases_user_cannot_reach_are_said(
     cure = f"chmod -R go+rX {outer / closed}" if closed else "set WATERSHED_CACHE"
     assert f"cannot use {outer / closed}: " in found
     assert cure in found
+=======
+    monkeypatch.setattr(checks, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(checks, "obstacle", lambda *_: None)
+    assert not _about("PostgreSQL", home)
+    monkeypatch.setattr(checks, "obstacle", lambda *_: tmp_path / closed)
+    [found] = _about("PostgreSQL", home)
+    assert f"cannot use {tmp_path / closed}: " in found
+    assert cure.format(tmp_path / closed) in found
+>>>>>>> stack-findings
