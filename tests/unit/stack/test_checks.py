@@ -112,26 +112,9 @@ def test_memory_of_what_a_start_ends_counts_as_free(home: Home) -> None:
     [("cache/env", "chmod -R go+rX {}"), ("cache", "chmod -R go+rX {}"), ("", "WATERSHED_CACHE")],
 )
 def test_programs_that_the_databases_user_cannot_reach_are_said(
-<<<<<<< HEAD
-    closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-=======
     closed: str, cure: str, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
->>>>>>> stack-findings
 ) -> None:
     monkeypatch.setattr(checks, "server_user", lambda: pwd.getpwuid(os.getuid()))
-<<<<<<< HEAD
-    monkeypatch.setattr(checks, "program", lambda _: str(program))
-    monkeypatch.setattr(checks, "cache_dir", lambda: outer / "cache")
-    assert not list(checks._programs())
-    (outer / closed).chmod(0o600)
-    try:
-        [found] = checks._programs()  # alone: not even this user can look into the cache now
-    finally:
-        (outer / closed).chmod(0o700)
-    cure = f"chmod -R go+rX {outer / closed}" if closed else "set WATERSHED_CACHE"
-    assert f"cannot use {outer / closed}: " in found
-    assert cure in found
-=======
     monkeypatch.setattr(checks, "cache_dir", lambda: tmp_path / "cache")
     monkeypatch.setattr(checks, "obstacle", lambda *_: None)
     assert not _about("PostgreSQL", home)
@@ -139,4 +122,3 @@ def test_programs_that_the_databases_user_cannot_reach_are_said(
     [found] = _about("PostgreSQL", home)
     assert f"cannot use {tmp_path / closed}: " in found
     assert cure.format(tmp_path / closed) in found
->>>>>>> stack-findings
