@@ -207,7 +207,8 @@ def test_what_does_not_pass_its_checks_is_not_published(
     assert message.startswith(
         "check: nothing is published: 2 quality checks do not hold:\n    rows"
     )
-    assert f"look at staging.transaction_{begun['attempt']}; " in message
+    place = f"look at staging.transaction_{begun['attempt']}"
+    assert f"{place}\n  -> flow, rows: ./ws audit says" in message
     assert attempt_at(connection, busiest.start) == attempt
     assert checksums(connection, transaction) == before
 
