@@ -44,9 +44,9 @@ def _connections(process: psutil.Process) -> list[Any]:
 
 
 def _hides(process: psutil.Process) -> bool:
-    """Whether it lets only root look at it, as Airflow's workers do: its files in /proc are
-    root's."""
-    return Path("/proc", str(process.pid)).stat().st_uid != process.uids().real
+    """Whether it lets only root look at it, as Airflow's workers do: its files in /proc are root's,
+    though the folder is not."""
+    return Path("/proc", str(process.pid), "environ").stat().st_uid != process.uids().real
 
 
 def visible(stack: Stack) -> dict[str, str]:

@@ -14,12 +14,17 @@ from tests.batch.airflow import Airflow
 from tests.observed import LOOPBACK, listening, visible
 from tests.stack import Stack
 from watershed.errors import StoreError
-from watershed.stack import services
 from watershed.stack.airflow_database import KEPT
 from watershed.stack.home import SECRETS
 from watershed.stack.processes import spawn
 from watershed.stack.services import BATCH
-from watershed.stack.services.airflow import API, DAG_PROCESSOR, SCHEDULER, TRIGGERER
+from watershed.stack.services.airflow import (
+    API,
+    DAG_PROCESSOR,
+    SCHEDULER,
+    TRIGGERER,
+)
+from watershed.stack.services.airflow import airflow as airflow_services
 from watershed.stores import mysql, postgres
 
 
@@ -85,7 +90,7 @@ def test_airflow_forgets_what_is_old(batch_stack: Stack, airflow: Airflow) -> No
     login["password"] = settings.secret("airflow_database_password")
     old = "INSERT INTO log (dttm, event, extra) VALUES (%s, 'old', '')"
     runs = {one["dag_run_id"] for one in airflow.runs("heartbeat")}
-    api, *_ = services.airflow.airflow(batch_stack.home)
+    api, *_ = airflow_services(batch_stack.home)
     assert api.upkeep is not None
     with postgres.connect(settings, **login) as connection:
         connection.autocommit = True
