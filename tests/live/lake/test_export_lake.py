@@ -22,7 +22,7 @@ from watershed.stores.control import add_partition
 from watershed.stores.raw import BLOCK
 
 JOB = "jobs/export_lake.py"
-KEPT, GONE = "lasting", "expired"
+KEPT, GONE = "lasting", "outlived"  # no other test has these types
 MS, HOUR, DAY = timedelta(milliseconds=1), timedelta(hours=1), timedelta(days=1)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 YESTERDAY, BEFORE = ((TODAY - n * DAY).date() for n in (1, 2))
