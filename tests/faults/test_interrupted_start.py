@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
+from tests.progress import wait_commits
 from tests.stack import PORT_OFFSET, Stack, fresh, home_for_tests, wait_until
 from watershed.stack.launcher import SUPERVISOR
 from watershed.stack.processes import belonging_to
@@ -85,9 +86,19 @@ def test_interrupted_while_it_waits_for_the_first_event(other: Stack) -> None:
     _ended(other, starting)
 
 
-def test_starts_afterwards(other: Stack) -> None:
-    other.up()
-    assert other.status()["healthy"]
+def test_starts_afterwards_with_its_producer(other: Stack) -> None:
+    """As a newcomer starts it: events flow, and a panel says where everything is."""
+    done = other.ws("up", "--detach", "--no-batch", "--port-offset", str(PORT_OFFSET))
+    said = done.stdout + done.stderr
+    assert "events flow" in said
+    for shown in ("Watershed runs", f"127.0.0.1:{other.home.ports.kafka} ", "./ws audit"):
+        assert shown in said
+    status = other.status()
+    assert status["healthy"]
+    assert "producer" in {service["name"] for service in status["services"]}
+    other.kill("producer")
+    wait_commits(other)
+    assert other.audit()["ok"]
 
 
 def _ended(stack: Stack, starting: subprocess.Popen[str]) -> None:
