@@ -11,8 +11,8 @@ from psycopg2 import sql
 from tests.faults.fault import Load
 from tests.progress import wait_commits
 from tests.stack import Stack, wait_until
-from watershed.stack.services.postgres import ADMIN
 from watershed.stores import cache, cassandra, liveness, postgres
+from watershed.stores.postgres import ADMIN
 
 OTHER = "another-password-0123456789"
 

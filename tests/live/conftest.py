@@ -14,8 +14,8 @@ from psycopg2 import sql
 from tests.stack import Stack
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stack.services.postgres import ADMIN
 from watershed.stores import postgres
+from watershed.stores.postgres import ADMIN
 from watershed.stores.topics import admin
 
 

@@ -15,7 +15,6 @@ from watershed.stack.home import ROOT, Home
 from watershed.stack.logs import RUNS_KEPT_S
 from watershed.stack.processes import spawn
 from watershed.stack.service import Service
-from watershed.stack.services.postgres import ADMIN
 from watershed.stores import postgres
 
 NAME = "airflow"
@@ -43,7 +42,9 @@ def migrate(home: Home, like: Service) -> None:
     """
     settings = home.settings()
     password = settings.secret("postgres_admin_password")
-    with postgres.connect(settings, dbname="postgres", user=ADMIN, password=password) as connection:
+    with postgres.connect(
+        settings, dbname="postgres", user=postgres.ADMIN, password=password
+    ) as connection:
         connection.autocommit = True
         postgres.ensure_role(connection, NAME, settings.secret("airflow_database_password"))
         postgres.ensure_owned(connection, NAME, NAME)

@@ -21,6 +21,9 @@ from watershed.stores import control, flow, reference, report, versions
 CONNECT_TIMEOUT_S = 5
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+ADMIN = "postgres"
+"""The superuser, who makes roles and databases."""
+
 
 @contextmanager
 def connect(settings: Settings, **overrides: Any) -> Iterator[Connection]:

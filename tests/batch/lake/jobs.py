@@ -20,9 +20,9 @@ from watershed.stack.home import ROOT
 from watershed.stack.jars import class_path
 from watershed.stack.java import java_home
 from watershed.stack.packages import package_folder
-from watershed.stack.services.postgres import ADMIN
 from watershed.stack.spark import spark_environment
 from watershed.stores import mysql, postgres
+from watershed.stores.postgres import ADMIN
 
 JOB_TIMEOUT_S = 200
 

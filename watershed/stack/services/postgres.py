@@ -15,9 +15,8 @@ from watershed.stack.packages import package_folder
 from watershed.stack.processes import as_user
 from watershed.stack.server_user import server_user
 from watershed.stack.service import Service, render
-from watershed.stores.postgres import ensure_database, ensure_tables
+from watershed.stores.postgres import ADMIN, ensure_database, ensure_tables
 
-ADMIN = "postgres"
 HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 
