@@ -103,6 +103,8 @@ def settled_by_itself(airflow: Airflow) -> Run:
 def test_facts_are_the_first_arrivals_of_the_raw_store(
     batch_stack: Stack, connection: Connection, oracle: Oracle, transaction: Contract
 ) -> None:
+    # Else what other tests have sent is settled between two looks.
+    wait_settled(batch_stack, transaction, SETTLED_WITHIN_S)
     should = expected(batch_stack, oracle, transaction, settled_until(batch_stack))
     found = reported(connection)
     assert len(should.facts) > 200 * INTERVAL_S * 0.9
