@@ -21,6 +21,7 @@ from benchmarks.servers import run, servers
 from benchmarks.stream import streaming, wait_caught_up, wait_started
 from benchmarks.topic import fill
 from watershed.cli.shared import AsJson, fail, say
+from watershed.contracts.load import load_contract
 from watershed.errors import WatershedError
 from watershed.settings import Settings
 from watershed.stack.home import ROOT, Home
@@ -31,9 +32,8 @@ TOPIC = "transaction"
 PORT_OFFSET = 22_000  # its ports lie below those that clients are given
 PRODUCERS = 3
 HISTORY = 20
-"""So many times the small interval's events are stored at the end."""
+"""So many times the small interval's events are stored after it."""
 
-WINDOW_S = 2  # the flow's, of the transaction's contract
 WARM_ROUNDS = 6
 """Of which the first ones compile; the fastest counts."""
 
@@ -73,7 +73,9 @@ def _arrivals(settings: Settings) -> tuple[datetime, datetime]:
         first, last = cursor.fetchone() or (None, None)
     if first is None or last is None:
         raise WatershedError("the stream has stored nothing", "see its log in the run's home")
-    return floor(first, WINDOW_S), floor(last, WINDOW_S) + timedelta(seconds=WINDOW_S)
+    contract = load_contract(settings.schemas_dir / TOPIC / "contract.yaml")
+    window_s = contract.flow.window_s
+    return floor(first, window_s), floor(last, window_s) + timedelta(seconds=window_s)
 
 
 def _begin_ledger(settings: Settings, start: datetime) -> None:
@@ -108,7 +110,7 @@ def enrich(
 ) -> None:
     """Measure the enrichment, from the raw store into the report, in one run.
 
-    Takes about five minutes on two cores, and wants them to itself.
+    Takes about ten minutes on two cores, and wants them to itself.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stack is not left behind
     try:

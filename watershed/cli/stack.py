@@ -20,6 +20,7 @@ from watershed.cli.panel import addresses
 from watershed.cli.shared import HomePath, PortOffset, fail, out, say
 from watershed.errors import StackError
 from watershed.flowing import flows, refusals
+from watershed.settings import Settings
 from watershed.stack import downloads
 from watershed.stack.checks import problems
 from watershed.stack.downloads import Download
@@ -142,7 +143,7 @@ def _start(stack: Home, rate: int, batch: bool, interruption: Interruption) -> N
     told: set[str] = set()
     try:
         _follow(stack, supervisor, interruption, told, besides=BATCH)
-        _check_going(stack, since)
+        _check_going(stack.settings(), since)
         if rate:
             _wait_for_data(stack, since, interruption)
             say(f"[green]✓[/] events flow, {time.monotonic() - started:.0f} s after the start")
@@ -189,7 +190,7 @@ def _wait_for_data(stack: Home, since: datetime, interruption: Interruption) -> 
     settings = stack.settings()
     deadline = time.monotonic() + START_TIMEOUT_S
     while not flows(settings, EVENT_TYPE, since):
-        _check_going(stack, since)
+        _check_going(settings, since)
         if time.monotonic() > deadline:
             fail(
                 "no event went through all stores: see ./ws status and ./ws logs stream; the stack"
@@ -198,9 +199,9 @@ def _wait_for_data(stack: Home, since: datetime, interruption: Interruption) -> 
         interruption.pause(POLL_S)
 
 
-def _check_going(stack: Home, since: datetime) -> None:
+def _check_going(settings: Settings, since: datetime) -> None:
     """Fail when a contract's stream has refused to go on since the start."""
-    for event_type, why in refusals(stack.settings(), since).items():
+    for event_type, why in refusals(settings, since).items():
         fail(f"the stack runs, but the stream of {event_type} does not go on: {why}")
 
 

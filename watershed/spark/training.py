@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
@@ -22,6 +22,7 @@ from watershed.settings import Settings, load_settings
 from watershed.spark import batch, enrich
 from watershed.spark.session import batch_session
 from watershed.spark.totals import summed
+from watershed.spark.types import spark_type
 from watershed.stores.control import Progress
 from watershed.stores.intervals import Interval
 
@@ -88,21 +89,19 @@ def _enrich(spark: SparkSession, settings: Settings, contract: Contract) -> None
     folder = settings.scratch_dir / "parquet"
     entities = spark.range(10).selectExpr("concat('entity ', id) AS entity", "id AS number")
     entities.write.parquet(str(folder))
-    measure = contract.fields[contract.measure[1]]
+    measure = contract.measure[1]
     rows = spark.range(EVENTS).select(
         *(F.lit(None).cast("string").alias(name) for name in contract.fields
-          if name not in (contract.measure[1], contract.event_id)),
+          if name not in (measure, contract.event_id)),
         F.concat(F.lit("event "), F.col("id")).alias(contract.event_id),
-        F.col("id").cast(f"decimal{measure.decimal or (18, 2)}".replace("'", ""))
-        .alias(contract.measure[1]),
+        F.col("id").cast(spark_type(contract.fields[measure])).alias(measure),
         F.lit("generation").alias("generation"),
         F.lit(0).alias("kafka_partition"),
         F.col("id").alias("kafka_offset"),
         F.timestamp_seconds(F.lit(START.timestamp()) + F.col("id") % 60).alias("arrival_time"),
         F.concat(F.lit("entity "), F.col("id") % 12).alias("of_entity"),
     )  # fmt: skip
-    interval = Interval(START, datetime.fromtimestamp(START.timestamp() + 3600, UTC))
-    events = enrich.events(rows, contract, [interval]).persist()
+    events = enrich.events(rows, contract, [Interval(START, START + timedelta(hours=1))]).persist()
     enrich.measured(events, contract)
     known = spark.read.parquet(str(folder))
     joined = events.join(known, F.col("of_entity") == known.entity, "left")

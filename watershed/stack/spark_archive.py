@@ -20,6 +20,7 @@ from watershed.stack import jars
 from watershed.stack.home import ROOT, cache_dir
 from watershed.stack.java import java, java_home
 from watershed.stack.once import made_once
+from watershed.stack.packages import package_folder
 
 BASE, NAME = "java.jsa", "spark.jsa"
 TRAINING_S = 300
@@ -42,9 +43,10 @@ def missing() -> bool:
 
 
 def _folder() -> Path:
-    java = (java_home() / "release").read_bytes()
+    release = (java_home() / "release").read_bytes()
     training = (ROOT / "watershed" / "spark" / "training.py").read_bytes()
-    name = hashlib.sha256(java + training + str(java_home()).encode()).hexdigest()[:12]
+    places = f"{java_home()} {package_folder('pyspark')}".encode()  # Spark's own jars are there
+    name = hashlib.sha256(release + training + places).hexdigest()[:12]
     return cache_dir() / "archives" / f"spark-{jars.digest('spark')}-{name}"
 
 
