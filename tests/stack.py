@@ -21,8 +21,9 @@ from watershed.settings import Settings
 from watershed.stack.home import ROOT, Home
 from watershed.stack.state import StackState, read_state
 
-PORT_OFFSET = int(os.environ.get("WATERSHED_TEST_PORT_OFFSET", "21000"))
-"""Another one lets a second checkout's tests run beside these."""
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORT_OFFSET = int(os.environ.get("WATERSHED_TEST_PORT_OFFSET", "21000")) - WORKER * 5_500
+"""Each worker has a stack of its own; another offset lets a second checkout's tests run beside."""
 DISK_GB = 8  # as many as `./ws up` asks for, and one; only what is used takes memory
 
 

@@ -24,6 +24,8 @@ CHECKS = {
     "packages": ["deptry", "."],
 }
 TIERS = ["tests/unit", "tests/live", "tests/faults", "tests/batch"]
+"""In this order: who is done with the unit tests takes the batch tests, beside live and faults."""
+WORKERS = ["--numprocesses=2", "--no-loadscope-reorder"]
 SOAK = ["tests/faults/soak.py", "--capture=no"]
 CONSTRAINED = "--constraints=bootstrap.txt", "--constraints=main.txt"
 PINS = {
@@ -52,7 +54,7 @@ def test(
     if not chosen:
         check()
     again = [] if seed is None else [f"--seed={seed}"]
-    _exit_with(_run([sys.executable, "-m", "pytest", *(chosen or TIERS), *again]))
+    _exit_with(_run([sys.executable, "-m", "pytest", *(chosen or [*TIERS, *WORKERS]), *again]))
 
 
 def check() -> None:

@@ -2,8 +2,8 @@
 
 Loading and checking some 15,000 classes is most of the CPU of a start; a JVM that maps them from an
 archive needs a third less of it (docs/decisions/0014). The archive fits one Java and one class
-path, and is named for both; a JVM that finds another ignores it. It builds on one of Java's own
-classes, which is made too: the packaged Java comes without.
+path, and is named for both; a JVM to which it does not fit says so and goes without. It builds on
+one of Java's own classes, which is made too: the packaged Java comes without.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from watershed.stack.packages import package_folder
 
 BASE, NAME = "java.jsa", "spark.jsa"
 TRAINING_S = 300
+WARNINGS = "-Xlog:disable -Xlog:all=warning:stderr"
+"""Standard output, where Java warns, is the program's own."""
 
 
 def options() -> str:
     """What Spark's JVM is started with; makes the archive if it is not there."""
     folder = fetch()
-    return f'"-XX:SharedArchiveFile={folder / BASE}:{folder / NAME}"'
+    return f'"-XX:SharedArchiveFile={folder / BASE}:{folder / NAME}" {WARNINGS}'
 
 
 def fetch() -> Path:
@@ -39,15 +41,22 @@ def fetch() -> Path:
 
 def missing() -> bool:
     """Whether a start would have to make it first."""
-    return not _folder().exists()
+    return "spark" in jars.missing() or not _folder().exists()
 
 
 def _folder() -> Path:
     release = (java_home() / "release").read_bytes()
     training = (ROOT / "watershed" / "spark" / "training.py").read_bytes()
-    places = f"{java_home()} {package_folder('pyspark')}".encode()  # Spark's own jars are there
-    name = hashlib.sha256(release + training + places).hexdigest()[:12]
-    return cache_dir() / "archives" / f"spark-{jars.digest('spark')}-{name}"
+    class_path = _looks(jars.fetch("spark")) + _looks(package_folder("pyspark") / "jars")
+    found = f"{java_home()} {class_path}".encode()
+    name = hashlib.sha256(release + training + found).hexdigest()[:12]
+    return cache_dir() / "archives" / f"spark-{name}"
+
+
+def _looks(folder: Path) -> str:
+    """What Java compares of a folder's jars: their names in the order found, size and time."""
+    files = ((file.path, file.stat()) for file in os.scandir(folder))
+    return str([(path, stat.st_size, stat.st_mtime_ns) for path, stat in files])
 
 
 def _train(folder: Path) -> None:
