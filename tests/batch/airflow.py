@@ -98,7 +98,7 @@ class Run:
         found = self.airflow.call("GET", f"{self._path}/taskInstances")["task_instances"]
         return {one["task_id"]: one for one in found}
 
-    def wait_task(self, task: str, *states: str, tries: int = 1, timeout_s: float = 120) -> None:
+    def wait_task(self, task: str, *states: str, tries: int = 1, timeout_s: float = 200) -> None:
         """Wait until a task is in one of the states, in its try of that number or a later one."""
 
         def is_there() -> bool:
