@@ -29,11 +29,12 @@ SETTLED_WITHIN_S = 480
 
 
 class Settled(NamedTuple):
-    """What is settled once the first events are: since when the stack runs, and the id that two
-    events with different content have."""
+    """What is settled once the first events are: since when the stack runs, the id that two events
+    with different content have, and that of a booking older than every rate."""
 
     started: datetime
     conflict: str
+    rateless: str
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +42,11 @@ def panel(stack: Stack) -> str:
     """Starts the shared stack on the same home, with what it stored so far; what ``./ws up`` says
     then on a wide terminal."""
     stack.ws("down")
+    return up(stack)
+
+
+def up(stack: Stack) -> str:
+    """Start a stack that was stopped, with the batch layer; what ``./ws up`` says."""
     own = {"WATERSHED_BATCH_INTERVAL_S": str(INTERVAL_S), "COLUMNS": "200"}
     return stack.up(batch=True, environment=own)
 
@@ -68,15 +74,19 @@ def connection(batch_stack: Stack) -> Iterator[Connection]:
 def settled(batch_stack: Stack, oracle: Oracle, transaction: Contract) -> Settled:
     """Events of two intervals at least, some repeated, some broken; settled with no help."""
     started = datetime.now(UTC)
-    conflict = str(uuid4())
+    conflict, rateless = str(uuid4()), str(uuid4())
     same = {"transaction_id": conflict, "event_time": started.isoformat(timespec="milliseconds")}
     send(batch_stack, oracle, conflict.encode(), event(**same, amount=1.25), "valid")
-    produce(batch_stack, oracle, seconds=INTERVAL_S + 5)
+    half = INTERVAL_S // 2 + 3  # in its interval the rateless one is among thousands
+    produce(batch_stack, oracle, seconds=half)
+    old = event(transaction_id=rateless, event_time="1998-12-31T12:00:00Z", amount=2.5)
+    send(batch_stack, oracle, rateless.encode(), old, "valid")
+    produce(batch_stack, oracle, seconds=half)
     for amount in (1.25, 7.50):
         later = event(**same, amount=amount)
         send(batch_stack, oracle, conflict.encode(), later, "duplicate")
     wait_settled(batch_stack, transaction, SETTLED_WITHIN_S)
-    return Settled(started, conflict)
+    return Settled(started, conflict, rateless)
 
 
 def alert(connection: Connection, run_id: str) -> str:

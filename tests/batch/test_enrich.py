@@ -169,6 +169,23 @@ def test_other_content_under_a_known_id_is_a_conflict(
     assert cursor.fetchone() == (1,)
 
 
+def test_what_no_rate_is_known_for_is_kept_marked_and_counted(
+    connection: Connection, settled: Settled
+) -> None:
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT interval_start, amount, amount_eur, amount_rub, region, fact.unmatched"
+        " FROM report.transaction AS fact WHERE transaction_id = %s",
+        [settled.rateless],
+    )
+    [(start, *found)] = cursor.fetchall()
+    assert found == [Decimal("2.50"), None, None, region(connection), ["fx_rate"]]
+    cursor.execute(
+        "SELECT unmatched FROM report.settled_interval WHERE interval_start = %s", [start]
+    )
+    assert cursor.fetchall() == [({"fx_rate": 1},)]
+
+
 def test_one_interval_again_by_hand_changes_nothing(
     airflow: Airflow,
     connection: Connection,

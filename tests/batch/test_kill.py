@@ -12,12 +12,20 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.batch.airflow import Airflow
-from tests.batch.conftest import ENRICH, INTERVAL_S, produce, settled_until, wait_settled
+from tests.batch.conftest import (
+    ENRICH,
+    INTERVAL_S,
+    produce,
+    settled_until,
+    up,
+    wait_settled,
+)
 from tests.batch.processes import drivers, held, kill_task, spark, wait_blocked, wait_no_spark
 from tests.batch.settled import expected, inconsistencies, reported
 from tests.oracle import Oracle
 from tests.stack import Stack, ended, wait_until
 from watershed.contracts.model import Contract
+from watershed.stores import postgres
 from watershed.stores.checksums import checksums
 from watershed.stores.intervals import floor
 
@@ -121,6 +129,47 @@ def test_a_task_that_is_marked_as_failed_takes_its_spark_along(
     assert run.wait() == "failed"
     assert len(family) >= 2
     assert list(inconsistencies(connection)) == []
+
+
+def test_what_arrived_while_airflow_was_away_is_settled_in_one_run(
+    batch_stack: Stack,
+    airflow: Airflow,
+    connection: Connection,
+    oracle: Oracle,
+    transaction: Contract,
+) -> None:
+    with batch_stack.paused("airflow-scheduler"):
+        before = settled_until(batch_stack)
+        produce(batch_stack, oracle, seconds=2 * INTERVAL_S + 10)
+    wait_settled(batch_stack, transaction, 240)
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT count(*) FROM control.interval WHERE start_at >= %s AND rows > 0 GROUP BY attempt",
+        [before],
+    )
+    assert max(count for (count,) in cursor.fetchall()) > 1
+    should = expected(batch_stack, oracle, transaction, settled_until(batch_stack))
+    assert reported(connection) == should.facts
+    assert list(inconsistencies(connection)) == []
+
+
+def test_a_stack_that_is_stopped_during_a_load_goes_on_when_it_is_started(
+    batch_stack: Stack, airflow: Airflow, transaction: Contract
+) -> None:
+    with postgres.connect(batch_stack.settings) as connection:
+        before = checksums(connection, transaction)
+        run = airflow.trigger(ENRICH, start=first_start(connection).isoformat())
+    wait_until(lambda: bool(drivers(batch_stack)), "Spark runs", 180)
+    family = spark(batch_stack)
+    batch_stack.ws("down")
+    assert family
+    assert [one for one in family if not ended(one)] == []
+
+    up(batch_stack)
+    assert run.wait(timeout_s=400) == "success"
+    with postgres.connect(batch_stack.settings) as connection:
+        assert checksums(connection, transaction) == before
+        assert list(inconsistencies(connection)) == []
 
 
 def first_start(connection: Connection) -> datetime:

@@ -22,7 +22,13 @@ from watershed.stores.batches import Stretch
 from watershed.stores.raw import BLOCK, table
 
 KEY = ["generation", "kafka_partition", "offset_block"]
-KEY_TYPES = "generation string, kafka_partition int, offset_block bigint"
+KEYS = """
+    SELECT generation, kafka_partition,
+        explode(sequence(CAST(:first AS bigint), CAST(:last AS bigint))) AS offset_block
+    FROM VALUES (:generation, :partition) AS stretch (generation, kafka_partition)
+"""
+"""A stretch's partitions of the table. Literals would become a filter, and the table be scanned;
+rows from Python would start Python's workers."""
 COUNTED = "_counted"
 """Marks the rows of batches that lie wholly in an interval: the time index has their number."""
 
@@ -61,11 +67,10 @@ def check_counted(stretches: Sequence[Stretch], found: int) -> None:
 
 
 def _stretch(spark: SparkSession, raw: DataFrame, one: Stretch) -> DataFrame:
-    blocks = range(one.offsets.start // BLOCK, (one.offsets.stop - 1) // BLOCK + 1)
-    keys = [(one.generation, one.partition, block) for block in blocks]
-    # Made from rows, since Spark would turn equal literals into a filter, and scan the table.
-    joined = spark.createDataFrame(keys, KEY_TYPES).repartition(len(keys))
-    return joined.join(raw.where(_in(one.offsets)), KEY).withColumn(COUNTED, _in(one.whole))
+    first, last = one.offsets.start // BLOCK, (one.offsets.stop - 1) // BLOCK
+    known = {"generation": one.generation, "partition": one.partition}
+    keys = spark.sql(KEYS, {**known, "first": first, "last": last}).repartition(last - first + 1)
+    return keys.join(raw.where(_in(one.offsets)), KEY).withColumn(COUNTED, _in(one.whole))
 
 
 def _nothing(raw: DataFrame) -> DataFrame:

@@ -165,9 +165,12 @@ def add_settled(
 
 
 def unexplained(contract: Contract) -> sql.Composed:
-    """The condition that a row of ``<type>_interval`` has drift which no duplicate explains."""
+    """The condition that a row of ``<type>_interval`` has drift which no duplicate explains.
+
+    Written as a view would compute it, so that asking for what is not 0 there finds the index.
+    """
     measure = contract.measure[0]
-    return sql.SQL("({m} + {dm} <> {fm} OR {count} + duplicate_count <> flow_count)").format(
+    return sql.SQL("({m} + {dm} - {fm} <> 0 OR {count} + duplicate_count - flow_count <> 0)").format(
         m=sql.Identifier(measure),
         dm=sql.Identifier(f"duplicate_{measure}"),
         fm=sql.Identifier(f"flow_{measure}"),

@@ -42,6 +42,8 @@ HISTORY = """
     INSERT INTO report.transaction_interval
         SELECT hour, branch, currency, count(*), count(*), 0, 0, count(*), count(*)
         FROM event WHERE NOT is_live GROUP BY hour, branch, currency;
+    UPDATE report.transaction_interval SET batch_value = batch_value + 1
+        WHERE (interval_start, branch_name, currency_code) = (%(first)s, 'Kazan', 'EUR');
     INSERT INTO report.transaction_settled
         SELECT hour::date, branch, currency, count(*), count(*)
         FROM event WHERE NOT is_live GROUP BY hour::date, branch, currency
@@ -67,6 +69,7 @@ QUESTIONS = {
     "SELECT * FROM report.transactions"
     " WHERE booked_at >= '2026-09-17 10:00Z' AND booked_at < '2026-09-17 11:00Z'": BLOCKS,
     "SELECT * FROM report.settled_interval ORDER BY interval_start DESC LIMIT 3": 10,
+    "SELECT * FROM report.reconciliation WHERE unexplained_amount <> 0": 10,
 }
 """Each with the most rows that it may read."""
 
