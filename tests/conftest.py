@@ -10,14 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import hypothesis
 import pytest
 import stamina
 from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
+from tests import parts
 from tests.oracle import Oracle
 from tests.progress import is_caught_up
 from tests.stack import Stack, fresh, home_for_tests, wait_until
@@ -52,15 +51,13 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"seed {config.getoption('seed')}: repeat with --seed"
 
 
-class _ByStack(LoadScopeScheduling):  # type: ignore[misc]
-    """Whatever shares a stack is for one worker: the batch tests start theirs with Airflow."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return str(Path(nodeid).parts[1]).replace("faults", "live")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: parts.ORDER.index(parts.part(item.nodeid)))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByStack:
-    return _ByStack(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> parts.Scheduler:
+    return parts.Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")

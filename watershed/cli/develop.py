@@ -24,8 +24,8 @@ CHECKS = {
     "packages": ["deptry", "."],
 }
 TIERS = ["tests/unit", "tests/live", "tests/faults", "tests/batch"]
-"""In this order: who is done with the unit tests takes the batch tests, beside live and faults."""
 WORKERS = ["--numprocesses=2", "--no-loadscope-reorder"]
+"""tests/parts.py says which takes what."""
 SOAK = ["tests/faults/soak.py", "--capture=no"]
 CONSTRAINED = "--constraints=bootstrap.txt", "--constraints=main.txt"
 PINS = {
@@ -46,7 +46,7 @@ def test(
         int | None, typer.Option(min=0, help="Repeats the chance of the run that printed it.")
     ] = None,
 ) -> None:
-    """Everything a change must pass: checks, then unit, live and fault tests on real servers.
+    """Everything a change must pass: checks, then all tests, in two processes with real servers.
 
     More arguments go to pytest: ./ws test tests/unit -k contract (the checks are then left out).
     """

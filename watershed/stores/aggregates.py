@@ -170,7 +170,9 @@ def unexplained(contract: Contract) -> sql.Composed:
     Written as a view would compute it, so that asking for what is not 0 there finds the index.
     """
     measure = contract.measure[0]
-    return sql.SQL("({m} + {dm} - {fm} <> 0 OR {count} + duplicate_count - flow_count <> 0)").format(
+    return sql.SQL(
+        "({m} + {dm} - {fm} <> 0 OR {count} + duplicate_count - flow_count <> 0)"
+    ).format(
         m=sql.Identifier(measure),
         dm=sql.Identifier(f"duplicate_{measure}"),
         fm=sql.Identifier(f"flow_{measure}"),
