@@ -66,7 +66,7 @@ def test_mariadb_lets_nobody_in_without_a_password(batch_stack: Stack, user: str
 
 
 def test_the_panel_says_how_to_sign_in_to_airflow(airflow: Airflow, panel: str) -> None:
-    [(url, user, place)] = re.findall(r" Airflow +(\S+) +(\w+), password in (\S+) ", panel)
+    [(url, user, place)] = re.findall(r" Airflow +(\S+) +(\w+), (\S+) ", panel)
     [home] = re.findall(r" home +(\S+) ", panel)
     assert (url, home) == (airflow.url, str(airflow.stack.home.path))
     password = Path(home, place).read_text()

@@ -16,7 +16,7 @@ def addresses(stack: Home) -> Panel:
     state = read_state(stack)
     batch = {
         "MariaDB": f"127.0.0.1:{ports.mysql}   ./ws mysql",
-        "Airflow": f"http://127.0.0.1:{ports.airflow}   {USER}, password in secrets/{PASSWORD}",
+        "Airflow": f"http://127.0.0.1:{ports.airflow}   {USER}, secrets/{PASSWORD}",
         "report": "./ws sql -c 'TABLE report.open_position'",
     }
     rows = {
