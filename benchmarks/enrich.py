@@ -17,6 +17,7 @@ import typer
 
 from benchmarks.enrich_report import Report, Rounds, as_dict, show
 from benchmarks.ingest import own_home
+from benchmarks.rest import rest
 from benchmarks.servers import run, servers
 from benchmarks.stream import streaming, wait_caught_up, wait_started
 from benchmarks.topic import fill
@@ -91,6 +92,7 @@ def _enrich(
     home: Home, interval: tuple[datetime, datetime], rounds: int, naive: str = "alone"
 ) -> Rounds:
     """Enrich an interval so many times, by ``benchmarks.peers.enrichment``."""
+    rest(home.settings())
     say(f"enriching {interval[0]:%H:%M:%S} to {interval[1]:%H:%M:%S}, {rounds} times")
     times = [moment.isoformat() for moment in interval]
     printed = run(home, "-m", "benchmarks.peers.enrichment", *times, str(rounds), naive)

@@ -16,8 +16,8 @@ import pytest
 import stamina
 from xdist.remote import Producer
 
-from tests import parts
 from tests.oracle import Oracle
+from tests.parts import ORDER, Scheduler, part
 from tests.progress import is_caught_up
 from tests.stack import Stack, fresh, home_for_tests, wait_until
 from watershed.contracts.load import load_contract
@@ -53,11 +53,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: parts.ORDER.index(parts.part(item.nodeid)))
+        items.sort(key=lambda item: ORDER.index(part(item.nodeid)))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> parts.Scheduler:
-    return parts.Scheduler(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,34 @@
+"""Servers that have done what storing and publishing left them to do, before something is timed."""
+
+from __future__ import annotations
+
+import stamina
+
+from watershed.errors import WatershedError
+from watershed.settings import Settings
+from watershed.stores import cassandra, postgres
+
+WAIT_S = 600
+
+
+class _CompactingError(WatershedError):
+    """Cassandra still merges files."""
+
+
+def rest(settings: Settings) -> None:
+    """Let PostgreSQL vacuum, analyze and write out its pages, and Cassandra merge its files."""
+    password = settings.secret("postgres_admin_password")
+    with postgres.connect(settings, user=postgres.ADMIN, password=password) as connection:
+        connection.autocommit = True
+        for statement in ("VACUUM (ANALYZE)", "CHECKPOINT"):
+            connection.cursor().execute(statement)
+    password = settings.secret("cassandra_admin_password")
+    with cassandra.connect(settings, cassandra.ADMIN, password) as session:
+        for attempt in stamina.retry_context(
+            on=_CompactingError, attempts=None, timeout=WAIT_S, wait_max=1.0
+        ):
+            with attempt:
+                if list(session.execute("SELECT task_id FROM system_views.sstable_tasks")):
+                    raise _CompactingError(
+                        f"Cassandra still merges files after {WAIT_S} s", "measure with less"
+                    )
