@@ -31,9 +31,8 @@ CREATE TABLE IF NOT EXISTS report.transaction (
 -- An interval is replaced, and open_position_at reads the one it ends in.
 CREATE INDEX IF NOT EXISTS transaction_interval_start ON report.transaction (interval_start);
 -- Rows lie in order of arrival, which is nearly that of event time: ranges of blocks are enough.
--- A full range is summarized within minutes, not when a fifth of the month has been added.
-CREATE INDEX IF NOT EXISTS transaction_event_time ON report.transaction
-    USING brin (event_time) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX IF NOT EXISTS transaction_event_time
+    ON report.transaction USING brin (event_time) WITH (pages_per_range = 32);
 
 COMMENT ON TABLE report.transaction IS
     'Every settled transaction once, enriched; repeated ones are left out. One part per month';

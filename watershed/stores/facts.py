@@ -7,6 +7,7 @@ which retention drops whole ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -143,6 +144,21 @@ def ensure_part(connection: Connection, contract: Contract, start: datetime) -> 
             table(contract), place
         ),
         list(month),
+    )
+
+
+def summarize(connection: Connection, contract: Contract, starts: Iterable[datetime]) -> None:
+    """Let block indexes know what was added to the months of ``starts``, uncommitted.
+
+    By itself PostgreSQL does so when it vacuums the month, which an addition of a fifth brings
+    about; until then a question about today would read all that was added since.
+    """
+    parts = {f"{PARTS}.{part(contract, start)[0]}" for start in starts}
+    connection.cursor().execute(
+        "SELECT brin_summarize_new_values(indexrelid) FROM pg_index"
+        " JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam"
+        " WHERE amname = 'brin' AND indrelid = ANY(%s::regclass[])",
+        [sorted(parts)],
     )
 
 

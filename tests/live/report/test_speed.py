@@ -52,7 +52,7 @@ VACUUM = """
     VACUUM ANALYZE report.transaction, report.transaction_hourly, report.transaction_interval,
         report.transaction_settled, speed.transaction_flow, control.interval
 """
-"""What autovacuum does; only then the block index knows what was added last."""
+"""What autovacuum does, and publishing for the block index."""
 
 BLOCKS = 5000
 """So many facts lie in the ranges of blocks that a short time is in, at most, and in the last one
