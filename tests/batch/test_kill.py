@@ -140,7 +140,7 @@ def test_what_arrived_while_airflow_was_away_is_settled_in_one_run(
 ) -> None:
     with batch_stack.paused("airflow-scheduler"):
         before = settled_until(batch_stack)
-        produce(batch_stack, oracle, seconds=2 * INTERVAL_S + 10)
+        produce(batch_stack, oracle, seconds=INTERVAL_S + 5)
     wait_settled(batch_stack, transaction, 240)
     cursor = connection.cursor()
     cursor.execute(

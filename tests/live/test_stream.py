@@ -19,6 +19,7 @@ from watershed.producing import AckLog, Record
 from watershed.stack.home import ROOT
 from watershed.stores import cassandra, control, flow, postgres
 from watershed.stores.commit import OffsetRange, commit
+from watershed.stores.raw import BLOCK
 
 REJECTED = sorted((ROOT / "schemas" / "transaction" / "rejected").glob("*.json"))
 EXAMPLES = sorted((ROOT / "schemas" / "transaction" / "examples").glob("*.json"))
@@ -74,17 +75,17 @@ def _send(
 
 
 def _quarantined(stack: Stack, places: list[tuple[int, int]]) -> set[tuple[str, bytes | None]]:
-    partitions = {partition for partition, _ in places}
+    parts = {(partition, offset // BLOCK) for partition, offset in places}
     with postgres.connect(stack.settings) as connection:
         generation = control.generation(connection, "transaction")
     with cassandra.connect(stack.settings) as session:
         return {
             (row.reason, row.value)
-            for partition in partitions
+            for part in parts
             for row in session.execute(
                 "SELECT reason, value FROM events.quarantine WHERE generation = %s"
-                " AND kafka_partition = %s AND offset_block = 0",
-                [generation, partition],
+                " AND kafka_partition = %s AND offset_block = %s",
+                [generation, *part],
             )
         }
 
@@ -155,7 +156,7 @@ def test_undeclared_fields_are_kept(stack: Stack, oracle: Oracle, verify) -> Non
     with cassandra.connect(stack.settings) as session:
         [row] = session.execute(
             "SELECT extra FROM events.transaction WHERE kafka_partition = %s AND kafka_offset = %s"
-            " AND offset_block = 0 AND generation = %s",
-            [partition, offset, _range(stack)[0]],
+            " AND offset_block = %s AND generation = %s",
+            [partition, offset, offset // BLOCK, _range(stack)[0]],
         )
     assert json.loads(row.extra) == json.loads(path.read_text())

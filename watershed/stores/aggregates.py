@@ -136,6 +136,14 @@ def ensure_tables(connection: Connection, contract: Contract) -> None:
             unexplained(contract),
         )
     )
+    for number, difference in enumerate(_differences(contract)):  # else none is thought to be 0
+        cursor.execute(
+            sql.SQL("CREATE STATISTICS IF NOT EXISTS {} ON ({}) FROM {}").format(
+                sql.Identifier(facts.SCHEMA, f"{by_interval.name}_difference_{number}"),
+                difference,
+                by_interval.identifier,
+            )
+        )
 
 
 def add_settled(
@@ -165,19 +173,19 @@ def add_settled(
 
 
 def unexplained(contract: Contract) -> sql.Composed:
-    """The condition that a row of ``<type>_interval`` has drift which no duplicate explains.
+    """The condition that a row of ``<type>_interval`` has drift which no duplicate explains."""
+    value, count = _differences(contract)
+    return sql.SQL("({} <> 0 OR {} <> 0)").format(value, count)
 
-    Written as a view would compute it, so that asking for what is not 0 there finds the index.
-    """
+
+def _differences(contract: Contract) -> tuple[sql.Composed, sql.Composed]:
+    """What no duplicate explains, in value and count, written as a view would compute it: who asks
+    there for what is not 0 finds the index."""
     measure = contract.measure[0]
-    return sql.SQL(
-        "({m} + {dm} - {fm} <> 0 OR {count} + duplicate_count - flow_count <> 0)"
-    ).format(
-        m=sql.Identifier(measure),
-        dm=sql.Identifier(f"duplicate_{measure}"),
-        fm=sql.Identifier(f"flow_{measure}"),
-        count=sql.Identifier(COUNT),
-    )
+    difference = sql.SQL("{} + {} - {}")
+    return difference.format(
+        *map(sql.Identifier, (measure, f"duplicate_{measure}", f"flow_{measure}"))
+    ), difference.format(*map(sql.Identifier, (COUNT, "duplicate_count", "flow_count")))
 
 
 def _ensure(connection: Connection, generated: Generated) -> None:
