@@ -21,7 +21,6 @@ VICTIMS = {"stream": 4, "kafka": 2, "cassandra": 2, "postgres": 3, "redis": 1}
 """Who is struck, and how often among the others: where progress is made, most of all."""
 
 FAILPOINTS = (
-    "before_quarantine",
     "after_quarantine",
     "after_raw",
     "after_critical_rows",

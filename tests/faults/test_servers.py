@@ -13,7 +13,7 @@ from tests.stack import Stack
 
 SERVERS = ("kafka", "cassandra", "postgres", "redis")
 PAUSE_S = 6.0
-PAIRS = 3
+PAIRS = 2
 SLOW_FOR_S = 15.0
 STOPPED_S, RUNNING_S = 0.8, 0.2
 

@@ -95,20 +95,6 @@ def test_running_everything_again_changes_nothing(
     assert checksums(world.connection, world.contract) != before
 
 
-def test_the_block_index_knows_what_is_published(world: World, dice: random.Random) -> None:
-    _pass(world, dice)
-    world.settle()
-    with world.connection:
-        cursor = world.connection.cursor()
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute("SELECT FROM report.transaction WHERE event_time < '1990-01-01'")
-        cursor.execute(
-            "SELECT count(*) > 0, sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int"
-            " FROM pg_stat_xact_all_tables WHERE schemaname = 'report_parts'"
-        )
-        assert cursor.fetchone() == (True, 0)
-
-
 def test_an_older_attempt_never_publishes_over_a_newer_one(
     world: World, ledger: Ledger, dice: random.Random
 ) -> None:

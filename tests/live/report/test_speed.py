@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime
 
 import pytest
 
-from tests.live.report.world import World
+from tests.live.report.world import WIDTH, World, some_records
 from watershed.settings import Settings
 from watershed.stores import facts, postgres
 
@@ -113,3 +114,15 @@ def test_the_usual_questions_read_little_of_a_long_history(
         for question, (read, _) in found.items()
         if not 0 < read <= QUESTIONS[question]
     } == {}
+
+
+def test_the_block_index_knows_what_is_published(
+    database: Settings, world: World, dice: random.Random
+) -> None:
+    end = world.clock + WIDTH
+    world.arrive(some_records(dice, world.records, world.clock, end, 40))
+    world.pass_time(end)
+    world.settle()
+    assert world.query("SELECT count(*) > 0 FROM report.transaction") == [(True,)]
+    none = "SELECT FROM report.transaction WHERE event_time < '1990-01-01'"
+    assert _rows_read(database, f"SET LOCAL enable_seqscan = off; {none}") == (0, 0)
