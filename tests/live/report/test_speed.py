@@ -59,6 +59,9 @@ BLOCKS = 5000
 """So many facts lie in the ranges of blocks that a short time is in, at most, and in the last one
 of each month, which the index knows nothing of."""
 
+RANGES = 3000
+"""So many facts fill several ranges of blocks."""
+
 QUESTIONS = {
     "TABLE report.open_position": 92 * 12 + 100,
     "SELECT * FROM report.open_position_by_branch WHERE currency = 'EUR'": 92 * 12 + 100,
@@ -119,8 +122,9 @@ def test_the_usual_questions_read_little_of_a_long_history(
 def test_the_block_index_knows_what_is_published(
     database: Settings, world: World, dice: random.Random
 ) -> None:
+    """The first range it knows from the beginning."""
     end = world.clock + WIDTH
-    world.arrive(some_records(dice, world.records, world.clock, end, 40))
+    world.arrive(some_records(dice, world.records, world.clock, end, RANGES))
     world.pass_time(end)
     world.settle()
     assert world.query("SELECT count(*) > 0 FROM report.transaction") == [(True,)]
