@@ -69,15 +69,21 @@ def _train(folder: Path) -> None:
 
 def _run(command: list[str], environment: dict[str, str], made: Path) -> None:
     """Run what makes an archive. Raises StackError when it has not."""
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TRAINING_S,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TRAINING_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise StackError(
+            f"Spark's classes are not archived after {TRAINING_S} s",
+            "try again when the machine has less to do",
+        ) from None
     if done.returncode or not made.exists():
         raise StackError(
             f"Spark's classes cannot be archived: {(done.stdout + done.stderr)[-800:].strip()}",
