@@ -37,7 +37,7 @@ HISTORY = 20
 
 WARM_ROUNDS = 16
 """Of which the first ones compile; the fastest counts. Of six, two series on the same stores
-differed by an eighth; of fourteen, by 1 %."""
+differed by an eighth; of fourteen by 1 %."""
 
 
 def measure(home: Home, events: int) -> Report:

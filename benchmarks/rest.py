@@ -9,6 +9,10 @@ from watershed.settings import Settings
 from watershed.stores import cassandra, postgres
 
 WAIT_S = 600
+COMPACTIONS = (
+    "SELECT active_tasks, pending_tasks FROM system_views.thread_pools"
+    " WHERE name = 'CompactionExecutor'"
+)
 
 
 class _CompactingError(WatershedError):
@@ -28,7 +32,7 @@ def rest(settings: Settings) -> None:
             on=_CompactingError, attempts=None, timeout=WAIT_S, wait_max=1.0
         ):
             with attempt:
-                if list(session.execute("SELECT task_id FROM system_views.sstable_tasks")):
+                if any(session.execute(COMPACTIONS).one()):
                     raise _CompactingError(
                         f"Cassandra still merges files after {WAIT_S} s", "measure with less"
                     )

@@ -24,7 +24,7 @@ CHECKS = {
     "packages": ["deptry", "."],
 }
 TIERS = ["tests/unit", "tests/live", "tests/faults", "tests/batch"]
-WORKERS = ["--numprocesses=2", "--no-loadscope-reorder"]
+WORKERS = ["--numprocesses=2", "--no-loadscope-reorder", "--max-worker-restart=0"]
 """tests/parts.py says which takes what."""
 SOAK = ["tests/faults/soak.py", "--capture=no"]
 CONSTRAINED = "--constraints=bootstrap.txt", "--constraints=main.txt"

@@ -43,7 +43,7 @@ def main() -> int:
         try:
             refused().count()
         except Py4JJavaError:
-            continue  # nothing listens there; a client that is not in the class path ends it
+            continue  # nothing listens there; without the jars Kafka's is another error
     spark.stop()
     process.stdin.close()
     return int(process.wait(EXIT_S))

@@ -15,12 +15,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
+
 from watershed.errors import StackError
 from watershed.stack import jars
 from watershed.stack.home import ROOT, cache_dir
 from watershed.stack.java import java, java_home
 from watershed.stack.once import made_once
 from watershed.stack.packages import package_folder
+from watershed.stack.processes import end_all
 
 BASE, NAME = "java.jsa", "spark.jsa"
 TRAINING_S = 300
@@ -69,24 +72,26 @@ def _train(folder: Path) -> None:
 
 def _run(command: list[str], environment: dict[str, str], made: Path) -> None:
     """Run what makes an archive. Raises StackError when it has not."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TRAINING_S,
-        )
-    except subprocess.TimeoutExpired:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=TRAINING_S)
+        except subprocess.TimeoutExpired:
+            end_all([psutil.Process(process.pid)])  # with the JVM
+            raise StackError(
+                f"Spark's classes are not archived after {TRAINING_S} s",
+                "try again when the machine has less to do",
+            ) from None
+    if process.returncode or not made.exists():
         raise StackError(
-            f"Spark's classes are not archived after {TRAINING_S} s",
-            "try again when the machine has less to do",
-        ) from None
-    if done.returncode or not made.exists():
-        raise StackError(
-            f"Spark's classes cannot be archived: {(done.stdout + done.stderr)[-800:].strip()}",
+            f"Spark's classes cannot be archived: {said[-800:].strip()}",
             "is there room on the disk (200 MB), and does Java 17 run? then try again",
         )
 

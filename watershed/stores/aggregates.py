@@ -136,7 +136,7 @@ def ensure_tables(connection: Connection, contract: Contract) -> None:
             unexplained(contract),
         )
     )
-    for number, difference in enumerate(_differences(contract)):  # else none is thought to be 0
+    for number, difference in enumerate(differences(contract)):  # else none is thought to be 0
         cursor.execute(
             sql.SQL("CREATE STATISTICS IF NOT EXISTS {} ON ({}) FROM {}").format(
                 sql.Identifier(facts.SCHEMA, f"{by_interval.name}_difference_{number}"),
@@ -174,15 +174,15 @@ def add_settled(
 
 def unexplained(contract: Contract) -> sql.Composed:
     """The condition that a row of ``<type>_interval`` has drift which no duplicate explains."""
-    value, count = _differences(contract)
+    value, count = differences(contract)
     return sql.SQL("({} <> 0 OR {} <> 0)").format(value, count)
 
 
-def _differences(contract: Contract) -> tuple[sql.Composed, sql.Composed]:
+def differences(contract: Contract) -> tuple[sql.Composed, sql.Composed]:
     """What no duplicate explains, in value and count, written as a view would compute it: who asks
     there for what is not 0 finds the index."""
     measure = contract.measure[0]
-    difference = sql.SQL("{} + {} - {}")
+    difference = sql.SQL("({} + {} - {})")
     return difference.format(
         *map(sql.Identifier, (measure, f"duplicate_{measure}", f"flow_{measure}"))
     ), difference.format(*map(sql.Identifier, (COUNT, "duplicate_count", "flow_count")))

@@ -8,10 +8,12 @@ which retention drops whole ones.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
 from psycopg2 import sql
+from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract, Report
@@ -148,18 +150,23 @@ def ensure_part(connection: Connection, contract: Contract, start: datetime) -> 
 
 
 def summarize(connection: Connection, contract: Contract, starts: Iterable[datetime]) -> None:
-    """Let block indexes know what was added to the months of ``starts``, uncommitted.
+    """Let block indexes know what was added to the months of ``starts``; commits.
 
     By itself PostgreSQL does so when it vacuums the month, which an addition of a fifth brings
-    about; until then a question about today would read all that was added since.
+    about; until then a question about today would read all that was added since. A month that is
+    being vacuumed is left to that: it would be cancelled after a second of waiting for it.
     """
     parts = {f"{PARTS}.{part(contract, start)[0]}" for start in starts}
-    connection.cursor().execute(
-        "SELECT brin_summarize_new_values(indexrelid) FROM pg_index"
-        " JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam"
-        " WHERE amname = 'brin' AND indrelid = ANY(%s::regclass[])",
-        [sorted(parts)],
-    )
+    with suppress(LockNotAvailable), connection:
+        cursor = connection.cursor()
+        cursor.execute("SET LOCAL lock_timeout = '500ms'")
+        cursor.execute(
+            "SELECT brin_summarize_new_values(indexrelid) FROM pg_index"
+            " JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam"
+            " WHERE amname = 'brin'"
+            " AND indrelid IN (SELECT to_regclass(name) FROM unnest(%s) AS name)",
+            [sorted(parts)],
+        )
 
 
 def drop_parts(connection: Connection, contract: Contract, before: datetime) -> int:

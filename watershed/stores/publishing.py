@@ -54,14 +54,15 @@ def publish(connection: Connection, contract: Contract, attempt: Attempt) -> lis
                 _publish(connection, contract, attempt, interval)
     with connection:
         lock_publishing(connection, contract.type)
-        facts.summarize(connection, contract, [start for start, _ in attempt.intervals])
         staged.drop(connection, attempt)
         connection.cursor().execute(
             "UPDATE control.attempt SET published_at = coalesce(published_at, clock_timestamp())"
             " WHERE attempt = %s",
             [attempt.attempt],
         )
-        return published(connection, attempt)
+        done = published(connection, attempt)
+    facts.summarize(connection, contract, [start for start, _ in attempt.intervals])
+    return done
 
 
 def published(connection: Connection, attempt: Attempt) -> list[Published]:

@@ -10,7 +10,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
-from watershed.stores import aggregates, flow
+from watershed.stores import aggregates
 from watershed.stores.intervals import Interval
 
 
@@ -51,9 +51,8 @@ def _count(connection: Connection, contract: Contract, within: Interval) -> tupl
 
 
 def _unexplained(connection: Connection, contract: Contract, within: Interval) -> list[Unexplained]:
-    measure = contract.measure[0]
     groups = [sql.Identifier(column) for column in contract.flow.group_by]
-    value, events = _difference(measure, measure), _difference(flow.COUNT, "count")
+    value, events = aggregates.differences(contract)
     cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
@@ -70,9 +69,3 @@ def _unexplained(connection: Connection, contract: Contract, within: Interval) -
         list(within),
     )
     return [Unexplained(row[0], tuple(row[1:-2]), *row[-2:]) for row in cursor.fetchall()]
-
-
-def _difference(batch: str, what: str) -> sql.Composed:
-    return sql.SQL("({} + {} - {})").format(
-        *(sql.Identifier(name) for name in (batch, f"duplicate_{what}", f"flow_{what}"))
-    )

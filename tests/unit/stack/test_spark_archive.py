@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from watershed.errors import StackError
@@ -13,7 +14,7 @@ from watershed.stack import spark_archive
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["sleep", "60"], "not archived after 0.1 s"),
+        (["sh", "-c", "sleep 60 & wait"], "not archived after 0.5 s"),
         (["sh", "-c", "echo no Java; exit 1"], "cannot be archived: no Java"),
         (["true"], "cannot be archived"),
     ],
@@ -21,6 +22,7 @@ from watershed.stack import spark_archive
 def test_what_does_not_make_it_is_an_error(
     command: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spark_archive, "TRAINING_S", 0.1 if command[0] == "sleep" else 10)
+    monkeypatch.setattr(spark_archive, "TRAINING_S", 0.5)
     with pytest.raises(StackError, match=said):
         spark_archive._run(command, {"PATH": "/usr/bin:/bin"}, tmp_path / "archive")
+    assert psutil.Process().children(recursive=True) == []
