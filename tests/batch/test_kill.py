@@ -140,7 +140,7 @@ def test_one_run_settles_several_intervals_that_passed_while_airflow_was_away(
 ) -> None:
     with batch_stack.paused("airflow-scheduler"):
         before = settled_until(batch_stack)
-        produce(batch_stack, oracle, seconds=INTERVAL_S + 5)
+        produce(batch_stack, oracle, seconds=2 * INTERVAL_S + 10)
         assert settled_until(batch_stack) == before
     wait_settled(batch_stack, transaction, 240)
     cursor = connection.cursor()

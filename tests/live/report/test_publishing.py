@@ -248,7 +248,7 @@ def test_a_fact_that_is_lost_is_not_taken_for_a_duplicate(
     attempt = _checked(world)
     [(lost,)] = world.query(
         f"SELECT {world.contract.event_id}::text FROM staging.{staged.name(attempt)}"
-        f" GROUP BY {world.contract.event_id} HAVING bool_and(is_first)"
+        f" GROUP BY {world.contract.event_id} HAVING count(*) = 1"
         " ORDER BY min(arrival_time) LIMIT 1"
     )
     world.query(
