@@ -6,16 +6,18 @@ from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
 
-ORDER = ["unit", "faults", "parts of live", "batch", "live"]
+ORDER = ["unit", "faults", "stores", "batch", "live"]
 """A part is one process's, and whoever is free takes the next: one the faults, which last as long
-as the unit tests and the parts of live, then live; the other the batch tests last, since its stack
+as the unit tests and those of stores, then live; the other the batch tests last, since its stack
 has Airflow from then on."""
+STORES = {"lake", "reference", "report"}
+"""Of live, those that need a store or two and no stream: the two processes end about together."""
 
 
 def part(nodeid: str) -> str:
-    """Its tier; of live, whether it needs a server or two, or the whole stack."""
-    tier, *rest = Path(nodeid.split("::", maxsplit=1)[0]).parts[1:]
-    return "parts of live" if tier == "live" and len(rest) > 1 else tier
+    """Its tier, or the stores of live."""
+    tier, folder = Path(nodeid.split("::", maxsplit=1)[0]).parts[1:3]
+    return "stores" if tier == "live" and folder in STORES else tier
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
