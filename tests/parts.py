@@ -10,7 +10,7 @@ ORDER = ["unit", "faults", "stores", "batch", "live"]
 """A part is one process's, and whoever is free takes the next: one the faults, which last as long
 as the unit tests and those of stores, then live; the other the batch tests last, since its stack
 has Airflow from then on."""
-STORES = {"lake", "reference", "report"}
+STORES = {"enrich", "lake", "reference", "report"}
 """Of live, those that need a store or two and no stream: the two processes end about together."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
@@ -140,7 +140,9 @@ def test_one_run_settles_several_intervals_that_passed_while_airflow_was_away(
 ) -> None:
     with batch_stack.paused("airflow-scheduler"):
         before = settled_until(batch_stack)
-        produce(batch_stack, oracle, seconds=2 * INTERVAL_S + 10)
+        began = datetime.now(UTC)
+        two_passed = floor(began, INTERVAL_S) + 2 * timedelta(seconds=INTERVAL_S)
+        produce(batch_stack, oracle, seconds=(two_passed - began).seconds + 5)
         assert settled_until(batch_stack) == before
     wait_settled(batch_stack, transaction, 240)
     cursor = connection.cursor()
