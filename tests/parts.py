@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 ORDER = ["unit", "faults", "stores", "batch", "live"]
 """A part is one process's, and whoever is free takes the next: one the faults, which last as long
-as the unit tests and those of stores, then live; the other the batch tests last, since its stack
-has Airflow from then on."""
+as the unit tests and those of stores, then live; the other the batch tests."""
 STORES = {"enrich", "lake", "reference", "report"}
 """Of live, those that need a store or two and no stream: the two processes end about together."""
 
@@ -25,3 +25,10 @@ class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         return part(nodeid)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Nothing comes after the batch tests: from then on their process's stack has Airflow."""
+        if "batch" not in self.assigned_work[node]:
+            super()._reschedule(node)
+        elif not node.shutting_down:
+            node.shutdown()
