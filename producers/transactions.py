@@ -18,7 +18,9 @@ from uuid import UUID
 
 import typer
 
-from watershed.producing import AckLog, Delivery, Record, produce
+from watershed.ack_log import AckLog, Record
+from watershed.delivery import Delivery
+from watershed.producing import produce
 
 BRANCHES = ("Kazan", "SPB", "Novosibirsk", "Surgut")
 CURRENCIES = ("RUB", "USD", "EUR", "GBP")

@@ -14,8 +14,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from tests.oracle import Oracle
 from tests.stack import Stack
+from watershed.ack_log import AckLog, Record
 from watershed.places import Place
-from watershed.producing import AckLog, Record
 from watershed.stack.home import ROOT
 from watershed.stores.topics import topic_state
 

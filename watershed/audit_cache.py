@@ -11,8 +11,8 @@ from psycopg2.extensions import connection as Connection
 from watershed.check import Check
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import cache, control
-from watershed.stores.cache import Content, Entry
+from watershed.stores import cache, cache_content, control
+from watershed.stores.cache_content import Content, Entry
 
 TIMEOUT_S = 20
 
@@ -28,12 +28,12 @@ def check_cache(
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         change = cache.expected(contract, connection, session, settings.cassandra_keyspace)
-        found = cache.cached(client, contract)
+        found = cache_content.cached(client, contract)
         committed = control.sequence(connection, contract.type)
         connection.rollback()
         have = cache.cached_sequence(client, contract.type)
         if have == committed == change.sequence:
-            expected = cache.content(contract, change)
+            expected = cache_content.content(contract, change)
             looked_at = f"{len(expected.events):,} events, {len(expected.positions):,} positions"
             missed = len(expected.whole - found.whole)
             missed += len(expected.positions.keys() - found.positions.keys())

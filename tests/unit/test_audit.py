@@ -26,7 +26,7 @@ from watershed.coverage import (
     plain,
     without,
 )
-from watershed.stores.cache import Content, Entry
+from watershed.stores.cache_content import Content, Entry
 from watershed.stores.topics import TopicState
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -13,11 +13,11 @@ the stores makes it whole.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 from cassandra.cluster import Session
@@ -26,72 +26,12 @@ from psycopg2.extensions import connection as Connection
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
 from watershed.stores import control, critical, flow
+from watershed.stores.cache_scripts import ADD_EVENTS, ADVANCE, CLEAR_IF, SET_POSITION
 from watershed.stores.critical import CriticalEvent
 from watershed.stores.flow import Position
 
 TIMEOUT_S = 2
 COMPLETE = "complete"
-
-ADD_EVENTS = """
-local keep, ttl, rebuilt = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'rebuilt'
-if rebuilt then
-  -- A writer that slept since it read the stores must not put its list in place of a newer one.
-  local known = redis.call('HGET', KEYS[2], 'sequence') or redis.call('GET', KEYS[3])
-  if known and tonumber(known) > tonumber(ARGV[4]) then return 1 end
-  redis.call('DEL', KEYS[1], KEYS[2])
-end
-local complete = redis.call('HGET', KEYS[2], 'complete')
-local whole = rebuilt or (complete and tonumber(complete) == redis.call('ZCARD', KEYS[1]))
-for i = 5, #ARGV, 3 do
-  -- Of one event id the newest time stays, then the first arrival: as in the stores.
-  if redis.call('ZADD', KEYS[1], 'GT', 'CH', ARGV[i], ARGV[i + 1]) == 1 then
-    redis.call('HSET', KEYS[2], ARGV[i + 1], ARGV[i + 2])
-  end
-end
-local over = redis.call('ZRANGE', KEYS[1], 0, -keep - 1)
-for _, id in ipairs(over) do
-  redis.call('ZREM', KEYS[1], id)
-  redis.call('HDEL', KEYS[2], id)
-end
-if whole then
-  redis.call('HSET', KEYS[2], 'complete', redis.call('ZCARD', KEYS[1]))
-else
-  redis.call('HDEL', KEYS[2], 'complete')
-end
-if tonumber(redis.call('HGET', KEYS[2], 'sequence') or 0) < tonumber(ARGV[4]) then
-  redis.call('HSET', KEYS[2], 'sequence', ARGV[4])
-end
-redis.call('EXPIRE', KEYS[1], ttl)
-redis.call('EXPIRE', KEYS[2], ttl)
-return whole and 1 or 0
-"""
-
-CLEAR_IF = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
-return 1
-"""
-
-SET_POSITION = """
-local known = redis.call('HGET', KEYS[1], 'sequence')
-if known and tonumber(known) > tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'sequence', ARGV[1], 'value', ARGV[2], 'event_count', ARGV[3])
-redis.call('EXPIRE', KEYS[1], tonumber(ARGV[4]))
-return 1
-"""
-
-ADVANCE = """
-local known = redis.call('GET', KEYS[1])
-if ARGV[3] == 'next' and (known or '') ~= ARGV[4] then return 0 end
-if known and tonumber(known) > tonumber(ARGV[1]) then return 0 end
-if known and ARGV[3] == 'next' then
-  redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
-else
-  -- It expires before any key that only a rebuild renews, and so brings the rebuild about.
-  redis.call('SET', KEYS[1], ARGV[1], 'EX', math.ceil(tonumber(ARGV[2]) / 2))
-end
-return 1
-"""
 
 
 @dataclass(frozen=True)
@@ -101,26 +41,6 @@ class Change:
     sequence: int
     positions: list[Position]
     events: list[CriticalEvent]
-
-
-class Entry(NamedTuple):
-    """A cached event: its time (ms) and its JSON; None for a half that is missing."""
-
-    time_ms: float | None
-    event: str | None
-
-
-@dataclass(frozen=True)
-class Content:
-    """A contract's whole cache.
-
-    An event by its list's key and its id; a position's value and count, as text, by its key.
-    ``whole`` has the keys of the lists that say they are.
-    """
-
-    events: dict[tuple[str, str], Entry]
-    positions: dict[str, tuple[str | None, str | None]]
-    whole: frozenset[str]
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -234,51 +154,6 @@ def expected(
         for event in critical.newest(session, keyspace, contract, entity, committed)
     ]
     return Change(sequence, positions, events)
-
-
-def content(contract: Contract, change: Change) -> Content:
-    """The cache that holds what ``change`` has, and nothing else."""
-    return Content(
-        {
-            (list_key(contract.type, entity), event_id): Entry(milliseconds(event_time), event)
-            for entity, event_time, event_id, event in change.events
-        },
-        {
-            position_key(contract.type, position.groups): (
-                str(position.value),
-                str(position.events),
-            )
-            for position in change.positions
-        },
-        frozenset(list_key(contract.type, event.entity) for event in change.events),
-    )
-
-
-def cached(client: redis.Redis, contract: Contract) -> Content:
-    """What the cache holds: as of one moment only if its number stays the same meanwhile."""
-    lists = sorted(client.scan_iter(list_key(contract.type, "*"), _type="zset"))
-    hashes = sorted(client.scan_iter(events_key(contract.type, "*"), _type="hash"))
-    positions = sorted(client.scan_iter(position_key(contract.type, ("*",)), _type="hash"))
-    pipeline = client.pipeline(transaction=False)
-    for key in lists:
-        pipeline.zrange(key, 0, -1, withscores=True)
-    for key in hashes:
-        pipeline.hgetall(key)
-    for key in positions:
-        pipeline.hmget(key, ["value", "event_count"])
-    found = iter(pipeline.execute())
-    events = {(key, member): Entry(score, None) for key in lists for member, score in next(found)}
-    sizes = Counter(key for key, _ in events)
-    prefix, whole = events_key(contract.type, ""), set()
-    for key in hashes:
-        values, of = next(found), list_key(contract.type, key.removeprefix(prefix))
-        values.pop("sequence", None)
-        if values.pop(COMPLETE, None) == str(sizes[of]):
-            whole.add(of)
-        for event_id, event in values.items():
-            at = of, event_id
-            events[at] = Entry(events[at].time_ms if at in events else None, event)
-    return Content(events, {key: tuple(next(found)) for key in positions}, frozenset(whole))
 
 
 def is_complete(client: redis.Redis, event_type: str, entity: str) -> bool:
