@@ -63,8 +63,7 @@ def _arguments(process: psutil.Process) -> str:
         shown = process.environ().values() if not _hides(process) or os.geteuid() == 0 else ()
         return " ".join([*process.cmdline(), *shown])
     except (psutil.Error, FileNotFoundError):
-        if not ended(
-            process
-        ):  # be it that its parent has not asked how, as Spark's JVM of its shell
+        # Ended counts from before its parent asks how: Spark's JVM is its shell's until then.
+        if not ended(process):
             raise
         return ""

@@ -47,6 +47,20 @@ def test_a_refusal_of_the_stream_fails_the_heartbeat(
     assert "./ws repair holes" in alert(connection, beat.run_id)
 
 
+def test_a_silent_stream_fails_the_heartbeat(
+    batch_stack: Stack, airflow: Airflow, connection: Connection
+) -> None:
+    with batch_stack.away("stream"):
+        connection.cursor().execute(
+            "UPDATE control.stream SET heartbeat_at = heartbeat_at - interval '2 minutes'"
+            " WHERE type = 'transaction'"
+        )
+        beat = airflow.trigger("heartbeat")
+        assert beat.wait() == "failed"
+    assert "its stream is silent since" in alert(connection, beat.run_id)
+    assert "./ws status shows whether it runs" in alert(connection, beat.run_id)
+
+
 def test_an_audit_that_does_not_hold_fails(airflow: Airflow, connection: Connection) -> None:
     wrong = (
         "UPDATE speed.transaction_flow SET batch_value = batch_value + %s WHERE curr_time ="
