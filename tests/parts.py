@@ -10,8 +10,9 @@ from xdist.workermanage import WorkerController
 ORDER = ["unit", "faults", "stores", "batch", "live"]
 """A part is one process's, and whoever is free takes the next: one the faults, which last as long
 as the unit tests and those of stores, then live; the other the batch tests."""
-STORES = {"enrich", "lake", "reference", "report"}
-"""Of live, those that need a store or two and no stream: the two processes end about together."""
+STORES = {"enrich", "report"}
+"""Of live, so much that the two processes end about together; an enrichment's tests read all that
+the stack has stored, so they come before faults have stored much."""
 
 
 def part(nodeid: str) -> str:

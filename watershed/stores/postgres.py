@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from alembic import command
-from alembic.config import Config
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import encrypt_password
@@ -96,6 +94,10 @@ def ensure_tables(settings: Settings, contracts: Iterable[Contract]) -> None:
 
 
 def _migrate(settings: Settings) -> None:
+    # To load them takes a quarter of a second, which every command and job would pay for.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connect"] = lambda: connect(settings)
