@@ -7,18 +7,18 @@ from pathlib import Path
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-ORDER = ["unit", "faults", "stores", "batch", "live"]
+ORDER = ["unit", "faults", "early", "batch", "live"]
 """A part is one process's, and whoever is free takes the next: one the faults, which last as long
-as the unit tests and those of stores, then live; the other the batch tests."""
-STORES = {"enrich", "report"}
+as the unit tests and the early ones of live, then the rest of live; the other the batch tests."""
+EARLY = {"enrich", "report"}
 """Of live, so much that the two processes end about together; an enrichment's tests read all that
 the stack has stored, so they come before faults have stored much."""
 
 
 def part(nodeid: str) -> str:
-    """Its tier, or the stores of live."""
+    """Its tier, or that it is early."""
     tier, folder = Path(nodeid.split("::", maxsplit=1)[0]).parts[1:3]
-    return "stores" if tier == "live" and folder in STORES else tier
+    return "early" if tier == "live" and folder in EARLY else tier
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]

@@ -8,9 +8,6 @@ from base64 import b64encode
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-# A waiting record was measured to cost 1.5 KiB beside its bytes (futures, callbacks).
-OVERHEAD_BYTES = 1536
-
 
 class Record(NamedTuple):
     """One record to send. ``kind`` says what the source meant it to be, for the ack log."""
@@ -18,11 +15,6 @@ class Record(NamedTuple):
     key: bytes
     value: bytes
     kind: str = "valid"
-
-    @property
-    def cost_bytes(self) -> int:
-        """Memory it takes, in bytes, until it is acknowledged."""
-        return len(self.key) + len(self.value) + OVERHEAD_BYTES
 
 
 class AckLog:

@@ -141,7 +141,7 @@ def test_one_run_settles_several_intervals_that_passed_while_airflow_was_away(
     with batch_stack.paused("airflow-scheduler"):
         before = settled_until(batch_stack)
         began = datetime.now(UTC)
-        two_passed = floor(began, INTERVAL_S) + 2 * timedelta(seconds=INTERVAL_S)
+        two_passed = floor(began, INTERVAL_S) + timedelta(seconds=2 * INTERVAL_S)
         produce(batch_stack, oracle, seconds=(two_passed - began).seconds + 5)
         assert settled_until(batch_stack) == before
     wait_settled(batch_stack, transaction, 240)
