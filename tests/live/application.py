@@ -109,6 +109,10 @@ class Application:
             generation = control.generation(connection, event_type)
             return control.progress(connection, event_type, generation) if generation else {}
 
+    def watermark(self, event_type: str) -> datetime | None:
+        """The contract's watermark."""
+        return control.watermark(self.progress(event_type))
+
     def refusal(self, event_type: str) -> str:
         with postgres.connect(self.settings) as connection:
             return liveness.said(connection)[event_type].refusal or ""

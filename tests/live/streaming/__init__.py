@@ -1,0 +1,1 @@
+"""Tests that share one application: a package's fixture ends with it, a folder's would not."""

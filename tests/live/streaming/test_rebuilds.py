@@ -1,0 +1,54 @@
+"""The speed layer made again from the raw store, in PostgreSQL and in Redis."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+
+import redis
+
+from tests.live.application import Application
+from tests.stack import wait_until
+from watershed.stores import cache, cassandra, control, postgres
+
+by_offset = attrgetter("kafka_offset")
+
+
+def is_cached(app: Application, client: redis.Redis) -> bool:
+    with postgres.connect(app.settings) as connection:
+        return cache.cached_sequence(client, "rebuilt") == control.sequence(connection, "rebuilt")
+
+
+def test_rebuilt_flow_and_cache_are_what_they_were(app: Application) -> None:
+    app.send("rebuilt", "97.00", "-98.50")
+    app.wait_committed("rebuilt")
+    right = app.position("rebuilt")
+    app.query("UPDATE speed.rebuilt_position SET batch_value = batch_value + 1;"
+              "UPDATE speed.rebuilt_flow SET batch_value = batch_value + 1")  # fmt: skip
+    app.ws("rebuild", "flow", "rebuilt")
+    assert app.position("rebuilt") == right
+    with cache.connect(app.settings) as client:
+        wait_until(lambda: is_cached(app, client), "the cache has the rebuild's number")
+        [newest] = client.zrange(cache.list_key("rebuilt", "Kazan"), 0, 0, desc=True)
+        client.hset(cache.events_key("rebuilt", "Kazan"), newest, "{}")
+    app.ws("rebuild", "cache", "rebuilt")
+    app.verify("rebuilt")
+
+
+def test_a_rebuild_refuses_to_make_sums_from_less_than_was_committed(app: Application) -> None:
+    app.send("rebuilt", "5.00", partition=0)
+    app.verify("rebuilt")
+    right = app.position("rebuilt")
+    where = "generation = %s AND kafka_partition = 0 AND offset_block = 0 AND kafka_offset = %s"
+    last = max((r for r in app.rows("rebuilt") if r.kafka_partition == 0), key=by_offset)
+    at = last.generation, last.kafka_offset
+    with cassandra.connect(app.settings) as session:
+        [(row,)] = session.execute(f"SELECT JSON * FROM events.rebuilt WHERE {where}", at)
+        session.execute(f"DELETE FROM events.rebuilt WHERE {where}", at)
+    schemas = {"WATERSHED_SCHEMAS_DIR": str(app.settings.schemas_dir)}
+    refused = app.stack.ws("rebuild", "flow", "rebuilt", check=False, environment=schemas)
+    assert refused.returncode == 1
+    assert "the raw store is not what was committed" in refused.stderr
+    assert app.position("rebuilt") == right
+    with cassandra.connect(app.settings) as session:
+        session.execute("INSERT INTO events.rebuilt JSON %s", [row])
+    app.verify("rebuilt")
