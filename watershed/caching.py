@@ -41,6 +41,7 @@ class CacheWriter(threading.Thread):
         self._client = cache.connect(settings)
         self._away = False
         self._rebuild_after = 0.0
+        self._cached = 0  # the newest commit that is in the cache by this process
         self._stores = ExitStack()
         self._open: tuple[Connection, Session] | None = None
 
@@ -74,25 +75,30 @@ class CacheWriter(threading.Thread):
         try:
             change = self._changes.get(timeout=IDLE_S)
         except queue.Empty:
-            self._rebuild_if_behind()
+            self._rebuild_if_lacking(self._cached)
             return
-        ttl_s = self._settings.cache_ttl_s
-        if not cache.apply(self._client, self._contract, ttl_s, change, self._mend):
-            self._rebuild_if_behind()
+        if cache.apply(
+            self._client, self._contract, self._settings.cache_ttl_s, change, self._mend
+        ):
+            self._cached = change.sequence
+        else:
+            self._rebuild_if_lacking(change.sequence)
 
     def _mend(self, entities: list[str]) -> None:
         cache.mend(*self._places(), entities)
 
-    def _rebuild_if_behind(self) -> None:
+    def _rebuild_if_lacking(self, commit: int) -> None:
+        """Make it again unless it has the last commit, and this one by our own doing: with the
+        same number there may be another one, of a time before PostgreSQL was restored."""
         if time.monotonic() < self._rebuild_after:
             return
         with postgres.connect(self._settings) as connection:
             committed = control.sequence(connection, self._contract.type)
         have = cache.cached_sequence(self._client, self._contract.type)
-        if have == committed:
+        if have == committed and commit <= self._cached:
             return
         started = time.monotonic()
-        done = cache.rebuild(*self._places())
+        self._cached = done = cache.rebuild(*self._places())
         self._rebuild_after = time.monotonic() + PACE * (time.monotonic() - started)
         log.info("%s: cache had commit %s, rebuilt as of %s", self._contract.type, have, done)
 
