@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from collections.abc import Set
+from typing import NamedTuple
 
 import redis
 from cassandra.cluster import Session
@@ -15,6 +18,30 @@ from watershed.stores import cache, cache_content, control
 from watershed.stores.cache_content import Content, Entry
 
 TIMEOUT_S = 20
+PAUSE_S = 0.05
+
+
+class Look(NamedTuple):
+    """The cache as it was when it had commit ``have`` or a later one, against the stores as of
+    commit ``sequence``; afterwards they were at ``committed``.
+
+    By key, what differs; and what is absent, which may have been evicted.
+    """
+
+    expected: Content
+    sequence: int
+    have: int
+    committed: int
+    differing: dict[str, list[str]]
+    absent: Set[str]
+
+    @property
+    def is_of_one_commit(self) -> bool:
+        return self.have == self.committed == self.sequence
+
+    @property
+    def unlike(self) -> Set[str]:
+        return self.differing.keys() | self.absent
 
 
 def check_cache(
@@ -24,41 +51,92 @@ def check_cache(
     session: Session,
     client: redis.Redis,
 ) -> Check:
-    """Compares as soon as no commit comes in between: the stream makes one or two a second."""
+    """Looks again at what differs, until nothing does or no commit came in between.
+
+    The stream commits once or twice a second: to read thousands of entities takes longer than
+    that, but few of them are changed meanwhile, and those few are read at once.
+    """
+    places = client, contract, connection, session, settings.cassandra_keyspace
+    first = last = _look(*places, None)
     deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        change = cache.expected(contract, connection, session, settings.cassandra_keyspace)
-        found = cache_content.cached(client, contract)
-        committed = control.sequence(connection, contract.type)
-        connection.rollback()
-        have = cache.cached_sequence(client, contract.type)
-        if have == committed == change.sequence:
-            expected = cache_content.content(contract, change)
-            looked_at = f"{len(expected.events):,} events, {len(expected.positions):,} positions"
-            missed = len(expected.whole - found.whole)
-            missed += len(expected.positions.keys() - found.positions.keys())
-            looked_at += f"; {missed} keys were evicted, and say so" if missed else ""
-            return Check.of(contract, "cache", looked_at, miscached(expected, found))
-        if time.monotonic() > deadline:
-            fault = f"cache is {committed - have:,} commits behind ({have:,} of {committed:,})"
-            if have == committed:
-                fault = f"not compared: each time a commit came in between, at last {committed:,}"
-            return Check.of(contract, "cache", f"the last {TIMEOUT_S} s", [fault])
+    while not is_enough(first, last) and time.monotonic() < deadline:
+        time.sleep(PAUSE_S)
+        last = _look(*places, last.unlike)
+    events, positions = len(first.expected.events), len(first.expected.positions)
+    looked_at = f"{events:,} events, {positions:,} positions"
+    looked_at += f"; {len(last.absent)} keys were evicted, and say so" if last.absent else ""
+    return Check.of(contract, "cache", looked_at, faults(first, last))
 
 
-def miscached(expected: Content, found: Content) -> list[str]:
-    """Where the cache is not what the stores say. It may miss, where it says so."""
-    faults = [
-        f"{at[0]}: {at[1]} {what}"
-        for at in sorted(expected.events.keys() | found.events.keys())
-        if at[0] in found.whole
-        and (what := _miscached(expected.events.get(at), found.events.get(at)))
-    ]
+def _look(
+    client: redis.Redis,
+    contract: Contract,
+    connection: Connection,
+    session: Session,
+    keyspace: str,
+    keys: Set[str] | None,
+) -> Look:
+    """Compare these keys, or all."""
+    prefix = cache.list_key(contract.type, "")
+    entities = (
+        None
+        if keys is None
+        else [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
+    )
+    change = cache.expected(contract, connection, session, keyspace, entities)
+    expected = cache_content.content(contract, change)
+    if keys is not None:
+        expected = expected.only(keys)
+    have = cache.cached_sequence(client, contract.type)
+    cached_keys = cache_content.keys(client, contract) if keys is None else keys
+    found = cache_content.cached(client, contract, cached_keys)
+    committed = control.sequence(connection, contract.type)
+    connection.rollback()
+    differing = miscached(expected, found)
+    return Look(expected, change.sequence, have, committed, differing, absent(expected, found))
+
+
+def is_enough(first: Look, last: Look) -> bool:
+    """Whether looking once more would tell nothing new."""
+    return last.is_of_one_commit or (
+        not last.unlike and first.sequence <= last.have <= last.committed
+    )
+
+
+def faults(first: Look, last: Look) -> list[str]:
+    """What is wrong, after a remark when it may come of commits in between."""
+    differing = [fault for key in sorted(last.differing) for fault in last.differing[key]]
+    behind = last.committed - last.have
+    numbers = f"it has {last.have:,}, committed is {last.committed:,}"
+    if behind < 0:
+        return [f"cache is {-behind:,} commits ahead: {numbers}", *differing]
+    if behind and (differing or last.have < first.sequence):
+        return [f"cache is {behind:,} commits behind: {numbers}", *differing]
+    if differing and not last.is_of_one_commit:
+        return [f"for {TIMEOUT_S} s commits came in between, {numbers}", *differing]
+    return differing
+
+
+def absent(expected: Content, found: Content) -> Set[str]:
+    """The keys that are not there, or not whole, and say so."""
+    positions = expected.positions.keys() - found.positions.keys()
+    return (expected.whole - found.whole) | positions
+
+
+def miscached(expected: Content, found: Content) -> dict[str, list[str]]:
+    """Where the cache is not what the stores say, by key. It may miss, where it says so."""
+    wrong = defaultdict(list)
+    for key, event_id in sorted(expected.events.keys() | found.events.keys()):
+        at = key, event_id
+        what = _miscached(expected.events.get(at), found.events.get(at))
+        if what and key in found.whole:
+            wrong[key].append(f"{key}: {event_id} {what}")
     for key in sorted(found.positions):
         right, cached = expected.positions.get(key), found.positions[key]
         if cached != right:
-            faults.append(f"{key}: {_position_text(cached)}, committed is {_position_text(right)}")
-    return faults
+            text = f"{_position_text(cached)}, committed is {_position_text(right)}"
+            wrong[key].append(f"{key}: {text}")
+    return wrong
 
 
 def _miscached(expected: Entry | None, found: Entry | None) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import redis
 
 from tests.stack import Stack, wait_until
+from watershed.audit_cache import check_cache
+from watershed.caching import CacheWriter
 from watershed.stores import cache, cassandra, control, postgres
 
 EVENTS = ("--rate", "0", "--count", "2000")
@@ -77,6 +80,58 @@ def test_a_list_read_before_newer_commits_is_not_put_in_their_place(
         newer = client.zrange("critical:transaction:Kazan", 0, -1)
         cache.write(client, transaction, settings.cache_ttl_s, old, "rebuilt")
     assert client.zrange("critical:transaction:Kazan", 0, -1) == newer
+    verify()
+
+
+def test_the_audit_looks_again_at_what_a_commit_changed_meanwhile(
+    stack: Stack, client, produce, transaction, verify, monkeypatch
+) -> None:
+    """Whenever everything is read, commits come before the cache is looked at."""
+    produce(*EVENTS).wait(60)
+    verify()
+    read, everything = cache.expected, []
+
+    def expected(*places: Any) -> cache.Change:
+        change = read(*places)
+        if places[-1] is None:
+            everything.append(change)
+            produce(*EVENTS).wait(60)
+            wait_until(lambda: committed(stack) > change.sequence, "a commit comes in between")
+            wait_until(lambda: is_cached(stack, client), "the cache has caught up")
+        return change
+
+    def checked() -> list[str]:
+        settings = stack.settings
+        with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
+            return check_cache(settings, transaction, connection, session, client).faults
+
+    monkeypatch.setattr(cache, "expected", expected)
+    assert checked() == []
+    [newest] = client.zrange(cache.list_key("transaction", "Kazan"), 0, 0, desc=True)
+    client.hset(cache.events_key("transaction", "Kazan"), newest, "{}")
+    try:
+        assert checked() == [f"critical:transaction:Kazan: {newest} has another JSON"]
+    finally:
+        stack.ws("rebuild", "cache", "transaction")
+    assert len(everything) == 2
+    verify()
+
+
+def test_the_number_of_a_commit_that_was_undone_proves_nothing(
+    stack: Stack, client, produce, transaction, verify
+) -> None:
+    """PostgreSQL was restored to the copy before it, and the next commit has its number."""
+    produce(*EVENTS).wait(60)
+    verify()
+    position = cache.position_key("transaction", ("RUB",))
+    with stack.away("stream"):
+        right = client.hget(position, "value")
+        client.hset(position, "value", "of the commit that was undone")
+        writer = CacheWriter(stack.settings, transaction)
+        writer.put(cache.Change(committed(stack), [], []))
+        writer.start()
+        writer.stop()
+        assert client.hget(position, "value") == right
     verify()
 
 

@@ -147,10 +147,12 @@ def expected(
     positions = flow.positions(connection, contract)
     progress = control.all_progress(connection, contract.type)
     connection.rollback()
+    if entities is None:
+        entities = critical.entities(session, keyspace, contract)
     committed = {place: state.next for place, state in progress.items()}
     events = [
         event
-        for entity in (entities or critical.entities(session, keyspace, contract))
+        for entity in entities
         for event in critical.newest(session, keyspace, contract, entity, committed)
     ]
     return Change(sequence, positions, events)

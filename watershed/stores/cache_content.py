@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,6 +38,14 @@ class Content:
     positions: dict[str, tuple[str | None, str | None]]
     whole: frozenset[str]
 
+    def only(self, keys: Set[str]) -> Content:
+        """What of it is in these keys."""
+        return Content(
+            {at: entry for at, entry in self.events.items() if at[0] in keys},
+            {key: position for key, position in self.positions.items() if key in keys},
+            self.whole & keys,
+        )
+
 
 def content(contract: Contract, change: Change) -> Content:
     """The cache that holds what ``change`` has, and nothing else."""
@@ -57,28 +65,39 @@ def content(contract: Contract, change: Change) -> Content:
     )
 
 
-def cached(client: redis.Redis, contract: Contract) -> Content:
-    """What the cache holds: as of one moment only if its number stays the same meanwhile."""
-    lists = sorted(client.scan_iter(list_key(contract.type, "*"), _type="zset"))
-    hashes = sorted(client.scan_iter(events_key(contract.type, "*"), _type="hash"))
-    positions = sorted(client.scan_iter(position_key(contract.type, ("*",)), _type="hash"))
+def keys(client: redis.Redis, contract: Contract) -> set[str]:
+    """The keys of lists and positions that the cache has anything of."""
+    prefix = events_key(contract.type, "")
+    hashes = client.scan_iter(f"{prefix}*", _type="hash")
+    return {
+        *client.scan_iter(list_key(contract.type, "*"), _type="zset"),
+        *(list_key(contract.type, key.removeprefix(prefix)) for key in hashes),
+        *client.scan_iter(position_key(contract.type, ("*",)), _type="hash"),
+    }
+
+
+def cached(client: redis.Redis, contract: Contract, keys: Set[str]) -> Content:
+    """What the cache holds of these keys; of one commit only if none comes meanwhile."""
+    prefix = list_key(contract.type, "")
+    lists = {key for key in keys if key.startswith(prefix)}
     pipeline = client.pipeline(transaction=False)
     for key in lists:
         pipeline.zrange(key, 0, -1, withscores=True)
-    for key in hashes:
+        pipeline.hgetall(events_key(contract.type, key.removeprefix(prefix)))
+    for key in keys - lists:
         pipeline.hgetall(key)
-    for key in positions:
-        pipeline.hmget(key, ["value", "event_count"])
     found = iter(pipeline.execute())
-    events = {(key, member): Entry(score, None) for key in lists for member, score in next(found)}
-    sizes = Counter(key for key, _ in events)
-    prefix, whole = events_key(contract.type, ""), set()
-    for key in hashes:
-        values, of = next(found), list_key(contract.type, key.removeprefix(prefix))
+    events, whole = {}, set()
+    for key in lists:
+        scores, values = dict(next(found)), next(found)
         values.pop("sequence", None)
-        if values.pop(COMPLETE, None) == str(sizes[of]):
-            whole.add(of)
-        for event_id, event in values.items():
-            at = of, event_id
-            events[at] = Entry(events[at].time_ms if at in events else None, event)
-    return Content(events, {key: tuple(next(found)) for key in positions}, frozenset(whole))
+        if values.pop(COMPLETE, None) == str(len(scores)):
+            whole.add(key)
+        for event_id in scores.keys() | values.keys():
+            events[key, event_id] = Entry(scores.get(event_id), values.get(event_id))
+    positions = {key: values for key in keys - lists if (values := next(found))}
+    return Content(
+        events,
+        {key: (one.get("value"), one.get("event_count")) for key, one in positions.items()},
+        frozenset(whole),
+    )
