@@ -8,6 +8,7 @@ of an interval replaces what the first one brought, and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,14 +137,28 @@ def ensure_tables(connection: Connection, contract: Contract) -> None:
             unexplained(contract),
         )
     )
-    for number, difference in enumerate(differences(contract)):  # else none is thought to be 0
+    _ensure_statistics(connection, by_interval, differences(contract))
+
+
+def _ensure_statistics(
+    connection: Connection, table: Generated, expressions: Iterable[sql.Composable]
+) -> None:
+    """Let the planner know these values, else it thinks that none is 0: at once, where the table
+    is full already."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT stxname FROM pg_statistic_ext WHERE stxnamespace = %s::regnamespace", [facts.SCHEMA]
+    )
+    known = {name for (name,) in cursor.fetchall()}
+    wanted = {f"{table.name}_difference_{n}": one for n, one in enumerate(expressions)}
+    for name in wanted.keys() - known:
         cursor.execute(
-            sql.SQL("CREATE STATISTICS IF NOT EXISTS {} ON ({}) FROM {}").format(
-                sql.Identifier(facts.SCHEMA, f"{by_interval.name}_difference_{number}"),
-                difference,
-                by_interval.identifier,
+            sql.SQL("CREATE STATISTICS {} ON ({}) FROM {}").format(
+                sql.Identifier(facts.SCHEMA, name), wanted[name], table.identifier
             )
         )
+    if not wanted.keys() <= known:
+        cursor.execute(sql.SQL("ANALYZE {}").format(table.identifier))
 
 
 def add_settled(
