@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-ORDER = ["unit", "faults", "early", "batch", "live"]
+ORDER = ["unit", "faults", "early", "batch", "live", "late"]
 """A part is one process's, and whoever is free takes the next: one the faults, which last as long
 as the unit tests and the early ones of live, then the rest of live; the other the batch tests."""
-EARLY = {"enrich", "report"}
-"""Of live, so much that the two processes end about together; an enrichment's tests read all that
-the stack has stored, so they come before faults have stored much."""
+EARLY = "tests/live/enrich/"
+"""So much of live that the two processes end about together; its tests read all that the stack
+has stored, so they come before faults have stored much."""
+LATE = "tests/faults/test_backlog.py"
+"""What it stores, every audit after it reads."""
 
 
 def part(nodeid: str) -> str:
-    """Its tier, or that it is early."""
-    tier, folder = Path(nodeid.split("::", maxsplit=1)[0]).parts[1:3]
-    return "early" if tier == "live" and folder in EARLY else tier
+    """Its tier, or that it is early or late."""
+    if nodeid.startswith(EARLY):
+        return "early"
+    return "late" if nodeid.startswith(LATE) else nodeid.split("/")[1]
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]

@@ -11,7 +11,7 @@ from tests.batch.airflow import Airflow
 from tests.batch.conftest import Settled, alert
 from tests.oracle import Oracle
 from tests.progress import is_caught_up
-from tests.records import event, everything, send, tell
+from tests.records import event, newest, send, tell
 from tests.stack import Stack, wait_until
 from watershed.replaying import HEADER
 
@@ -93,7 +93,7 @@ def test_quarantined_records_are_replayed_from_the_form(
     )
     assert (replayed.wait(), again.wait()) == ("success", "failed")
     assert "was replayed already" in alert(connection, again.run_id)
-    [record] = [one for one in everything(batch_stack) if one.value == repaired]
+    [record] = [one for one in newest(batch_stack) if one.value == repaired]
     tell(oracle, record)
     assert [name for name, _ in record.headers] == [HEADER]
     assert replayed.numbers("replay") == {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.oracle import Oracle
-from tests.records import event, everything, run, send, tell
+from tests.records import event, newest, run, send, tell
 from tests.stack import Stack, wait_until
 from watershed.contracts.model import Contract
 from watershed.places import Place
@@ -40,7 +40,7 @@ def copies(stack: Stack, oracle: Oracle, place: Place) -> list[str]:
     end = f"/{place.partition}/{place.offset}".encode()
     found = [
         record
-        for record in everything(stack)
+        for record in newest(stack)
         if any(name == HEADER and text.endswith(end) for name, text in record.headers)
     ]
     for record in found:
@@ -101,7 +101,7 @@ def test_replayed_once(stack: Stack, oracle: Oracle, broken: Place, verify) -> N
     assert again.returncode == 1
     assert done["to"] in again.stderr.decode()
     assert quarantine(stack, "show", str(broken))["replay"]["to"] == done["to"]
-    [replayed] = [r for r in everything(stack) if r.value == value]
+    [replayed] = [r for r in newest(stack) if r.value == value]
     assert replayed.key.decode() == json.loads(value)["transaction_id"]
     verify()
 
