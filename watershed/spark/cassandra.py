@@ -29,12 +29,23 @@ def append(
     ).mode("append").save()
 
 
-def close_idle_sessions(spark: SparkSession) -> None:
+def renew_session(spark: SparkSession) -> None:
     """Let the next write open a new session; for after a write that failed.
 
     Each write begins with a refresh of the schema. One that found no control connection, as when
     the node has just died, leaves the connector's session (driver 4.18.1) such that every later
-    refresh waits for it, without end.
+    refresh waits for it, without end. The connector closes a session that nobody uses; but a task
+    whose write failed does not give its own back (connector 3.5.1), and would be thought to use it
+    for ever. So what is left is forgotten: who does use it, another contract's batch, keeps it to
+    its end.
     """
+    used = sessions(spark)
+    used.evict()
+    used.cache().clear()
+
+
+def sessions(spark: SparkSession) -> Any:
+    """The connector's sessions, each with the number of those who use it."""
     jvm: Any = spark._jvm
-    jvm.com.datastax.spark.connector.cql.CassandraConnector.evictCache()
+    connector = getattr(jvm.com.datastax.spark.connector.cql, "CassandraConnector$")
+    return getattr(connector, "MODULE$").sessionCache()

@@ -28,7 +28,7 @@ from watershed.errors import (
 )
 from watershed.settings import Settings
 from watershed.spark.batch import BatchWriter
-from watershed.spark.cassandra import close_idle_sessions
+from watershed.spark.cassandra import renew_session
 from watershed.spark.query import scratch, start
 from watershed.spark.sink import Sink
 from watershed.stores import cassandra, control, flow, history, lease, liveness, postgres, versions
@@ -89,7 +89,7 @@ class ContractStream(threading.Thread):
                     raise SparkEndedError(
                         "Spark's JVM ended", "whoever supervises this process starts it again"
                     ) from error
-                close_idle_sessions(self._spark)
+                renew_session(self._spark)
                 pause = PAUSE_S[min(self._failures, len(PAUSE_S) - 1)]
                 self._failures += 1
                 log.warning("%s: again in %s s: %s", self._contract.type, pause, brief(error))
@@ -161,6 +161,7 @@ class ContractStream(threading.Thread):
                 flow.ensure_tables(own, self._contract)
                 cassandra.ensure_tables(self._settings, [self._contract])
             versions.take(own, self._contract, at)
+            self._cache.start_anew()
             writer = BatchWriter(
                 self._settings, self._contract, topic.generation, epoch, connection, session,
                 self._cache, broker,

@@ -1,0 +1,51 @@
+"""``python -m tests.live.renewing``: what a write that fails in Cassandra leaves of its session.
+
+Prints a line of JSON: why it failed, the driver's names of the connector's sessions after it, and
+of those that a read then used, once they were renewed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+from watershed.settings import load_settings
+from watershed.spark import cassandra
+from watershed.spark.session import batch_session
+
+TABLE = "critical_transaction_bucket"
+TOO_LONG_DAYS = 21 * 365
+"""Cassandra keeps nothing longer than 20 years, which only the server checks."""
+
+
+def sessions(spark: SparkSession) -> list[str]:
+    names = cassandra.sessions(spark).cache().valuesIterator()
+    found = []
+    while names.hasNext():
+        found.append(names.next().getName())
+    return found
+
+
+def main() -> None:
+    settings = load_settings()
+    spark = batch_session(settings, "renewing")
+    row = spark.sql("SELECT 'x' entity, now() bucket, now() arrival_time, 0 age_s")
+    why = ""
+    try:
+        cassandra.append(row, settings, TABLE, ["entity", "bucket"], TOO_LONG_DAYS)
+    except Py4JJavaError as error:
+        why = str(error)
+    left = sessions(spark)
+    cassandra.renew_session(spark)
+    table: Any = {"keyspace": settings.cassandra_keyspace, "table": TABLE}
+    spark.read.format("org.apache.spark.sql.cassandra").options(**table).load().count()
+    found = [why, left, sessions(spark)]
+    spark.stop()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
