@@ -28,8 +28,8 @@ PACE = 10  # a server that keeps evicting is rebuilt for a tenth of the time, no
 class CacheWriter(threading.Thread):
     """Applies each commit's change in order; rebuilds the cache when it has missed one.
 
-    Redis may be away, emptied or replaced at any time: the number in the cache tells, and what is
-    missing is made again from Cassandra and PostgreSQL.
+    Redis may be away, emptied or replaced at any time: while the stream runs, the number in the
+    cache tells, and what is missing is made again from Cassandra and PostgreSQL.
     """
 
     def __init__(self, settings: Settings, contract: Contract) -> None:
@@ -41,9 +41,14 @@ class CacheWriter(threading.Thread):
         self._client = cache.connect(settings)
         self._away = False
         self._rebuild_after = 0.0
-        self._cached = 0  # the newest commit that is in the cache by this process
+        self._starts = self._rebuilt_for = 0
         self._stores = ExitStack()
         self._open: tuple[Connection, Session] | None = None
+
+    def start_anew(self) -> None:
+        """The stream begins on a PostgreSQL that may have been restored: the cache may have other
+        commits under the same numbers, and is made again whatever its number is."""
+        self._starts += 1
 
     def put(self, change: Change) -> None:
         """Hand over a commit's change; returns at once."""
@@ -72,33 +77,33 @@ class CacheWriter(threading.Thread):
         self._leave()
 
     def _step(self) -> None:
+        if self._rebuilt_for < self._starts:
+            self._rebuild()
         try:
             change = self._changes.get(timeout=IDLE_S)
         except queue.Empty:
-            self._rebuild_if_lacking(self._cached)
+            self._rebuild_if_behind()
             return
-        if cache.apply(
-            self._client, self._contract, self._settings.cache_ttl_s, change, self._mend
-        ):
-            self._cached = change.sequence
-        else:
-            self._rebuild_if_lacking(change.sequence)
+        ttl_s = self._settings.cache_ttl_s
+        if not cache.apply(self._client, self._contract, ttl_s, change, self._mend):
+            self._rebuild_if_behind()
 
     def _mend(self, entities: list[str]) -> None:
         cache.mend(*self._places(), entities)
 
-    def _rebuild_if_lacking(self, commit: int) -> None:
-        """Make it again unless it has the last commit, and this one by our own doing: with the
-        same number there may be another one, of a time before PostgreSQL was restored."""
+    def _rebuild_if_behind(self) -> None:
         if time.monotonic() < self._rebuild_after:
             return
         with postgres.connect(self._settings) as connection:
             committed = control.sequence(connection, self._contract.type)
+        if cache.cached_sequence(self._client, self._contract.type) != committed:
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        starts, started = self._starts, time.monotonic()
         have = cache.cached_sequence(self._client, self._contract.type)
-        if have == committed and commit <= self._cached:
-            return
-        started = time.monotonic()
-        self._cached = done = cache.rebuild(*self._places())
+        done = cache.rebuild(*self._places())
+        self._rebuilt_for = starts
         self._rebuild_after = time.monotonic() + PACE * (time.monotonic() - started)
         log.info("%s: cache had commit %s, rebuilt as of %s", self._contract.type, have, done)
 
