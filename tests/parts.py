@@ -6,11 +6,12 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 ORDER = ["unit", "faults", "early", "batch", "live", "late"]
-"""A part is one process's, and whoever is free takes the next: one the faults, which last as long
-as the unit tests and the early ones of live, then the rest of live; the other the batch tests."""
+"""A part is one process's, and whoever has but two tests left takes the next one: as they last, one
+process has the faults, then the rest of live; the other the unit tests, the early ones of live and
+the batch tests. ``late`` comes after live whatever they last, since nothing comes after batch."""
 EARLY = "tests/live/enrich/"
 """So much of live that the two processes end about together; its tests read all that the stack
-has stored, so they come before faults have stored much."""
+has stored, which is less before the faults."""
 LATE = "tests/faults/test_backlog.py"
 """What it stores, every audit after it reads."""
 

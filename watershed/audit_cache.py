@@ -88,7 +88,7 @@ def _look(
     if keys is not None:
         expected = expected.only(keys)
     have = cache.cached_sequence(client, contract.type)
-    cached_keys = cache_content.keys(client, contract) if keys is None else keys
+    cached_keys = cache_content.all_keys(client, contract) if keys is None else keys
     found = cache_content.cached(client, contract, cached_keys)
     committed = control.sequence(connection, contract.type)
     connection.rollback()

@@ -146,18 +146,19 @@ def _ensure_statistics(
     """Let the planner know these values, else it thinks that none is 0: at once, where the table
     is full already."""
     cursor = connection.cursor()
-    cursor.execute(
-        "SELECT stxname FROM pg_statistic_ext WHERE stxnamespace = %s::regnamespace", [facts.SCHEMA]
-    )
-    known = {name for (name,) in cursor.fetchall()}
     wanted = {f"{table.name}_difference_{n}": one for n, one in enumerate(expressions)}
-    for name in wanted.keys() - known:
+    for name, expression in wanted.items():
         cursor.execute(
-            sql.SQL("CREATE STATISTICS {} ON ({}) FROM {}").format(
-                sql.Identifier(facts.SCHEMA, name), wanted[name], table.identifier
+            sql.SQL("CREATE STATISTICS IF NOT EXISTS {} ON ({}) FROM {}").format(
+                sql.Identifier(facts.SCHEMA, name), expression, table.identifier
             )
         )
-    if not wanted.keys() <= known:
+    cursor.execute(
+        "SELECT statistics_name FROM pg_stats_ext_exprs"
+        " WHERE statistics_schemaname = %s AND null_frac IS NOT NULL",
+        [facts.SCHEMA],
+    )
+    if not wanted.keys() <= {name for (name,) in cursor.fetchall()}:
         cursor.execute(sql.SQL("ANALYZE {}").format(table.identifier))
 
 

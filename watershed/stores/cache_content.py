@@ -1,4 +1,4 @@
-"""A contract's whole cache, as it is and as it should be: what an audit compares."""
+"""A contract's cache, as it is and as it should be: what an audit compares."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """A contract's whole cache.
+    """A contract's cache, all of it or some keys.
 
     An event by its list's key and its id; a position's value and count, as text, by its key.
     ``whole`` has the keys of the lists that say they are.
@@ -65,7 +65,7 @@ def content(contract: Contract, change: Change) -> Content:
     )
 
 
-def keys(client: redis.Redis, contract: Contract) -> set[str]:
+def all_keys(client: redis.Redis, contract: Contract) -> set[str]:
     """The keys of lists and positions that the cache has anything of."""
     prefix = events_key(contract.type, "")
     hashes = client.scan_iter(f"{prefix}*", _type="hash")
