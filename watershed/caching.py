@@ -47,7 +47,7 @@ class CacheWriter(threading.Thread):
 
     def start_anew(self) -> None:
         """The stream begins on a PostgreSQL that may have been restored: the cache may have other
-        commits under the same numbers, and is made again whatever its number is."""
+        commits under the same numbers, and is emptied and made again whatever its number is."""
         self._starts += 1
 
     def put(self, change: Change) -> None:
@@ -77,22 +77,28 @@ class CacheWriter(threading.Thread):
         self._leave()
 
     def _step(self) -> None:
-        if self._rebuilt_for < self._starts:
+        if self._is_doubtful() and time.monotonic() >= self._rebuild_after:
+            cache.clear(self._client, self._contract)
             self._rebuild()
         try:
             change = self._changes.get(timeout=IDLE_S)
         except queue.Empty:
             self._rebuild_if_behind()
             return
+        if self._is_doubtful():
+            return  # what it is made from will have the change
         ttl_s = self._settings.cache_ttl_s
         if not cache.apply(self._client, self._contract, ttl_s, change, self._mend):
             self._rebuild_if_behind()
+
+    def _is_doubtful(self) -> bool:
+        return self._rebuilt_for < self._starts
 
     def _mend(self, entities: list[str]) -> None:
         cache.mend(*self._places(), entities)
 
     def _rebuild_if_behind(self) -> None:
-        if time.monotonic() < self._rebuild_after:
+        if self._is_doubtful() or time.monotonic() < self._rebuild_after:
             return
         with postgres.connect(self._settings) as connection:
             committed = control.sequence(connection, self._contract.type)

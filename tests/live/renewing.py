@@ -1,7 +1,8 @@
 """``python -m tests.live.renewing``: what a write that fails in Cassandra leaves of its session.
 
-Prints a line of JSON: why it failed, the driver's names of the connector's sessions after it, and
-of those that a read then used, once they were renewed.
+Prints a line of JSON: why it failed, the driver's names of the connector's sessions after it, of
+those that a read then used, once they were renewed, and which of these are closed when the first
+ones are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
+from tests.stack import wait_until
 from watershed.settings import load_settings
 from watershed.spark import cassandra
 from watershed.spark.session import batch_session
@@ -21,12 +23,17 @@ TOO_LONG_DAYS = 21 * 365
 """Cassandra keeps nothing longer than 20 years, which only the server checks."""
 
 
-def sessions(spark: SparkSession) -> list[str]:
-    names = cassandra.sessions(spark).cache().valuesIterator()
-    found = []
-    while names.hasNext():
-        found.append(names.next().getName())
+def sessions(spark: SparkSession) -> dict[str, Any]:
+    """By the driver's name."""
+    found, each = {}, cassandra.sessions(spark).cache().valuesIterator()
+    while each.hasNext():
+        session = each.next()
+        found[session.getName()] = session
     return found
+
+
+def is_closed(session: Any) -> bool:
+    return bool(session.closeFuture().isDone())
 
 
 def main() -> None:
@@ -39,10 +46,13 @@ def main() -> None:
     except Py4JJavaError as error:
         why = str(error)
     left = sessions(spark)
+    cassandra.GRACE_S = 1.0
     cassandra.renew_session(spark)
     table: Any = {"keyspace": settings.cassandra_keyspace, "table": TABLE}
     spark.read.format("org.apache.spark.sql.cassandra").options(**table).load().count()
-    found = [why, left, sessions(spark)]
+    wait_until(lambda: all(map(is_closed, left.values())), "they are closed")
+    used = sessions(spark)
+    found = [why, [*left], [*used], [name for name, one in used.items() if is_closed(one)]]
     spark.stop()
     print(json.dumps(found))
 

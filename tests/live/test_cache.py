@@ -119,14 +119,18 @@ def test_the_audit_looks_again_at_what_a_commit_changed_meanwhile(
 def test_a_stream_that_begins_anew_makes_the_cache_anew(
     stack: Stack, client, produce, verify
 ) -> None:
-    """The number may be that of a commit before which PostgreSQL was restored."""
+    """PostgreSQL may have been restored to before the commits that the cache has."""
     produce(*EVENTS).wait(60)
     verify()
     position = cache.position_key("transaction", ("RUB",))
+    foreign = cache.list_key("transaction", "Nowhere")
     right = client.hget(position, "value")
     with stack.away("stream"):
-        client.hset(position, "value", "as of a commit that was undone")
+        client.delete(cache.sequence_key("transaction"))
+        client.hset(position, mapping={"value": "of a commit that was undone", "sequence": 10**9})
+        client.zadd(foreign, {"an event of it": 1})
     wait_until(lambda: client.hget(position, "value") == right, "the cache is made anew")
+    assert not client.exists(foreign)
     verify()
 
 

@@ -10,8 +10,9 @@ from tests.stack import Stack
 
 def test_a_session_that_a_failed_write_keeps_is_not_used_again(stack: Stack) -> None:
     printed, _ = run(stack, stack.settings, "-m", "tests.live.renewing")
-    why, left, used = json.loads(printed.splitlines()[-1])
+    why, left, used, closed = json.loads(printed.splitlines()[-1])
     assert "ttl is too large" in why
     assert left
     assert used
     assert not {*left} & {*used}
+    assert closed == []

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from typing import Any
 
+from py4j.protocol import Py4JNetworkError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from watershed.settings import Settings
 
 DAY_S = 86_400
+GRACE_S = 60.0
+
+log = logging.getLogger("watershed.stream")
 
 
 def append(
@@ -34,14 +40,26 @@ def renew_session(spark: SparkSession) -> None:
 
     Each write begins with a refresh of the schema. One that found no control connection, as when
     the node has just died, leaves the connector's session (driver 4.18.1) such that every later
-    refresh waits for it, without end. The connector closes a session that nobody uses; but a task
-    whose write failed does not give its own back (connector 3.5.1), and would be thought to use it
-    for ever. So what is left is forgotten: who does use it, another contract's batch, keeps it to
-    its end.
+    refresh waits for it, until it is closed. The connector closes a session that nobody uses; but
+    a task whose write failed does not give its own back (connector 3.5.1), and would be thought to
+    use it for ever. So what is left is forgotten, and closed once another contract's batch that
+    goes through it has had time to end.
     """
     used = sessions(spark)
     used.evict()
+    left = used.cache().valuesIterator()
+    while left.hasNext():
+        closing = threading.Timer(GRACE_S, _close, [left.next()])
+        closing.daemon = True
+        closing.start()
     used.cache().clear()
+
+
+def _close(session: Any) -> None:
+    try:
+        session.forceCloseAsync()
+    except Py4JNetworkError as error:
+        log.info("not closed, as Spark's JVM ended: %s", error)
 
 
 def sessions(spark: SparkSession) -> Any:
