@@ -77,12 +77,7 @@ def _look(
     keys: Set[str] | None,
 ) -> Look:
     """Compare these keys, or all."""
-    prefix = cache.list_key(contract.type, "")
-    entities = (
-        None
-        if keys is None
-        else [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
-    )
+    entities = None if keys is None else cache_content.entities(contract, keys)
     change = cache.expected(contract, connection, session, keyspace, entities)
     expected = cache_content.content(contract, change)
     if keys is not None:

@@ -78,18 +78,21 @@ class CacheWriter(threading.Thread):
 
     def _step(self) -> None:
         if self._is_doubtful() and time.monotonic() >= self._rebuild_after:
+            have = cache.cached_sequence(self._client, self._contract.type)
             cache.clear(self._client, self._contract)
-            self._rebuild()
+            self._rebuild(have)
         try:
             change = self._changes.get(timeout=IDLE_S)
         except queue.Empty:
-            self._rebuild_if_behind()
-            return
+            change = None
         if self._is_doubtful():
             return  # what it is made from will have the change
-        ttl_s = self._settings.cache_ttl_s
-        if not cache.apply(self._client, self._contract, ttl_s, change, self._mend):
+        if change is None or not self._apply(change):
             self._rebuild_if_behind()
+
+    def _apply(self, change: Change) -> bool:
+        ttl_s = self._settings.cache_ttl_s
+        return cache.apply(self._client, self._contract, ttl_s, change, self._mend)
 
     def _is_doubtful(self) -> bool:
         return self._rebuilt_for < self._starts
@@ -98,16 +101,16 @@ class CacheWriter(threading.Thread):
         cache.mend(*self._places(), entities)
 
     def _rebuild_if_behind(self) -> None:
-        if self._is_doubtful() or time.monotonic() < self._rebuild_after:
+        if time.monotonic() < self._rebuild_after:
             return
         with postgres.connect(self._settings) as connection:
             committed = control.sequence(connection, self._contract.type)
-        if cache.cached_sequence(self._client, self._contract.type) != committed:
-            self._rebuild()
-
-    def _rebuild(self) -> None:
-        starts, started = self._starts, time.monotonic()
         have = cache.cached_sequence(self._client, self._contract.type)
+        if have != committed:
+            self._rebuild(have)
+
+    def _rebuild(self, have: int) -> None:
+        starts, started = self._starts, time.monotonic()
         done = cache.rebuild(*self._places())
         self._rebuilt_for = starts
         self._rebuild_after = time.monotonic() + PACE * (time.monotonic() - started)

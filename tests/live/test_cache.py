@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import redis
 
+from tests.progress import commits, is_cached
 from tests.stack import Stack, wait_until
 from watershed.audit_cache import check_cache
-from watershed.stores import cache, cassandra, control, postgres
+from watershed.stores import cache, cassandra, postgres
 
 EVENTS = ("--rate", "0", "--count", "2000")
 
@@ -33,15 +34,6 @@ def memory_limit(client: redis.Redis, policy: str) -> Iterator[None]:
     finally:
         client.config_set("maxmemory", kept["maxmemory"])
         client.config_set("maxmemory-policy", kept["maxmemory-policy"])
-
-
-def committed(stack: Stack) -> int:
-    with postgres.connect(stack.settings) as connection:
-        return control.sequence(connection, "transaction")
-
-
-def is_cached(stack: Stack, client: redis.Redis) -> bool:
-    return cache.cached_sequence(client, "transaction") == committed(stack)
 
 
 def test_an_emptied_cache_is_made_again_from_the_stores(
@@ -95,8 +87,8 @@ def test_the_audit_looks_again_at_what_a_commit_changed_meanwhile(
         if places[-1] is None:
             everything.append(change)
             produce(*EVENTS).wait(60)
-            wait_until(lambda: committed(stack) > change.sequence, "a commit comes in between")
-            wait_until(lambda: is_cached(stack, client), "the cache has caught up")
+            wait_until(lambda: commits(stack) > change.sequence, "a commit comes in between")
+            wait_until(lambda: is_cached(stack.settings, "transaction"), "the cache has caught up")
         return change
 
     def checked() -> list[str]:
@@ -146,10 +138,10 @@ def test_every_key_expires(client, produce, verify) -> None:
 def test_the_stream_goes_on_while_the_cache_is_full(
     policy: str, stack: Stack, client, produce, verify
 ) -> None:
-    before = committed(stack)
+    before = commits(stack)
     with memory_limit(client, policy):
         produce(*EVENTS).wait(60)
-        wait_until(lambda: committed(stack) > before, "the stream commits")
-    wait_until(lambda: is_cached(stack, client), "the cache has caught up")
+        wait_until(lambda: commits(stack) > before, "the stream commits")
+    wait_until(lambda: is_cached(stack.settings, "transaction"), "the cache has caught up")
     produce(*EVENTS).wait(60)
     verify()

@@ -1,8 +1,7 @@
-"""What the audit concludes from offsets, sums, the cache and Kafka, without any server."""
+"""What the audit concludes from offsets, sums and Kafka, without any server."""
 
 from __future__ import annotations
 
-from collections.abc import Set
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watershed.audit import uncovered, unlike_kafka
-from watershed.audit_cache import Look, absent, faults, is_enough, miscached
 from watershed.committed import Extent, Snapshot
 from watershed.coverage import (
     Found,
@@ -27,7 +25,6 @@ from watershed.coverage import (
     plain,
     without,
 )
-from watershed.stores.cache_content import Content, Entry
 from watershed.stores.topics import TopicState
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -191,63 +188,3 @@ def test_kafka_must_have_the_committed_vector(
     )
     topic = TopicState("transaction", generation, {0: begin}, {0: end})
     assert list(unlike_kafka(taken, topic)) == ([fault] if fault else [])
-
-
-def test_miscached_names_every_kind_of_difference() -> None:
-    entry = Entry(1, "{}")
-    right = Content(
-        {("l", "a"): entry, ("l", "b"): entry, ("l", "c"): entry, ("n", "e"): entry},
-        {"p": ("1.10", "2"), "r": ("0", "1")},
-        frozenset("ln"),
-    )
-    wrong = Content(
-        {("l", "b"): Entry(2, "{}"), ("l", "c"): Entry(1, None), ("m", "d"): entry,
-         ("n", "f"): entry},
-        {"p": ("1.1", "2"), "q": (None, None)},
-        frozenset("lm"),
-    )  # fmt: skip
-    assert miscached(right, right) == {}
-    assert miscached(right, wrong) == {
-        "l": ["l: a is missing", "l: b has the time 2, not 1", "l: c has another JSON"],
-        "m": ["m: d is there, and should not be"],
-        "p": ["p: 1.1 in 2, committed is 1.10 in 2"],
-        "q": ["q: None in None, committed is nothing"],
-    }
-    assert absent(right, right) == set()
-    assert absent(right, wrong) == {"n", "r"}
-    assert miscached(right.only({"p"}), wrong.only({"p"})).keys() == {"p"}
-    assert absent(right.only({"n"}), wrong.only({"n"})) == {"n"}
-
-
-NOTHING = Content({}, {}, frozenset())
-WRONG = {"p": ["p: 1 in 1, committed is 2 in 2"]}
-
-
-def look(
-    *numbers: int, wrong: dict[str, list[str]] | None = None, absent: Set[str] = frozenset()
-) -> Look:
-    return Look(NOTHING, *numbers, wrong or {}, absent)
-
-
-@pytest.mark.parametrize(
-    ("last", "enough", "found"),
-    [
-        (look(10, 10, 10), True, []),
-        (look(10, 10, 10, wrong=WRONG), True, WRONG["p"]),
-        (look(10, 10, 10, absent={"l"}), True, []),
-        (look(12, 11, 13), True, []),
-        (look(12, 11, 13, absent={"l"}), False, []),
-        (look(12, 9, 13), False, ["cache is 4 commits behind: it has 9, committed is 13"]),
-        (look(12, 11, 13, wrong=WRONG), False,
-         ["cache is 2 commits behind: it has 11, committed is 13", *WRONG["p"]]),
-        (look(12, 13, 13, wrong=WRONG), False,
-         ["for 20 s commits came in between, it has 13, committed is 13", *WRONG["p"]]),
-        (look(10, 12, 10), False, ["cache is 2 commits ahead: it has 12, committed is 10"]),
-    ],
-)  # fmt: skip
-def test_a_look_at_the_cache_is_enough_or_says_why_not(
-    last: Look, enough: bool, found: list[str]
-) -> None:
-    first = look(10, 9, 11, wrong=WRONG)
-    assert is_enough(first, last) == enough
-    assert faults(first, last) == found

@@ -76,15 +76,24 @@ def all_keys(client: redis.Redis, contract: Contract) -> set[str]:
     }
 
 
+def entities(contract: Contract, keys: Set[str]) -> list[str]:
+    """Those whose lists are among these keys."""
+    prefix = list_key(contract.type, "")
+    return [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
+
+
 def cached(client: redis.Redis, contract: Contract, keys: Set[str]) -> Content:
     """What the cache holds of these keys; of one commit only if none comes meanwhile."""
-    prefix = list_key(contract.type, "")
-    lists = {key for key in keys if key.startswith(prefix)}
+    lists = {
+        list_key(contract.type, entity): events_key(contract.type, entity)
+        for entity in entities(contract, keys)
+    }
+    rest = keys - lists.keys()
     pipeline = client.pipeline(transaction=False)
-    for key in lists:
+    for key, of_events in lists.items():
         pipeline.zrange(key, 0, -1, withscores=True)
-        pipeline.hgetall(events_key(contract.type, key.removeprefix(prefix)))
-    for key in keys - lists:
+        pipeline.hgetall(of_events)
+    for key in rest:
         pipeline.hgetall(key)
     found = iter(pipeline.execute())
     events, whole = {}, set()
@@ -95,7 +104,7 @@ def cached(client: redis.Redis, contract: Contract, keys: Set[str]) -> Content:
             whole.add(key)
         for event_id in scores.keys() | values.keys():
             events[key, event_id] = Entry(scores.get(event_id), values.get(event_id))
-    positions = {key: values for key in keys - lists if (values := next(found))}
+    positions = {key: values for key in rest if (values := next(found))}
     return Content(
         events,
         {key: (one.get("value"), one.get("event_count")) for key, one in positions.items()},

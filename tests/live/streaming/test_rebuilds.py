@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from operator import attrgetter
 
-import redis
-
 from tests.live.application import Application
+from tests.progress import is_cached
 from tests.stack import wait_until
-from watershed.stores import cache, cassandra, control, postgres
+from watershed.stores import cache, cassandra
 
 by_offset = attrgetter("kafka_offset")
-
-
-def is_cached(app: Application, client: redis.Redis) -> bool:
-    with postgres.connect(app.settings) as connection:
-        return cache.cached_sequence(client, "rebuilt") == control.sequence(connection, "rebuilt")
 
 
 def test_rebuilt_flow_and_cache_are_what_they_were(app: Application) -> None:
@@ -26,8 +20,8 @@ def test_rebuilt_flow_and_cache_are_what_they_were(app: Application) -> None:
               "UPDATE speed.rebuilt_flow SET batch_value = batch_value + 1")  # fmt: skip
     app.ws("rebuild", "flow", "rebuilt")
     assert app.position("rebuilt") == right
+    wait_until(lambda: is_cached(app.settings, "rebuilt"), "the cache has the rebuild's number")
     with cache.connect(app.settings) as client:
-        wait_until(lambda: is_cached(app, client), "the cache has the rebuild's number")
         [newest] = client.zrange(cache.list_key("rebuilt", "Kazan"), 0, 0, desc=True)
         client.hset(cache.events_key("rebuilt", "Kazan"), newest, "{}")
     app.ws("rebuild", "cache", "rebuilt")

@@ -10,12 +10,18 @@ from tests.stack import wait_until
 from watershed.stores.topics import admin
 
 
+def known_watermark(app: Application, event_type: str) -> datetime:
+    """The contract's, once each partition has one."""
+    wait_until(lambda: app.watermark(event_type) is not None, "each partition has a watermark")
+    found = app.watermark(event_type)
+    assert found is not None
+    return found
+
+
 def test_watermarks_of_idle_partitions_and_topics_move_on(app: Application) -> None:
     app.send("idle", "1.00", partition=0)
     app.verify("idle")
-    wait_until(lambda: app.watermark("idle") is not None, "each partition has a watermark")
-    first = app.watermark("idle")
-    assert first is not None
+    first = known_watermark(app, "idle")
     wait_until(lambda: (app.watermark("idle") or first) > first, "the watermark moves on")
     now = app.watermark("idle")
     assert now is not None
@@ -25,9 +31,7 @@ def test_watermarks_of_idle_partitions_and_topics_move_on(app: Application) -> N
 def test_a_partition_added_while_running_inherits_the_watermark(app: Application) -> None:
     app.send("idle", "2.00", partition=1)
     app.wait_committed("idle")
-    wait_until(lambda: app.watermark("idle") is not None, "each partition has a watermark")
-    before = app.watermark("idle")
-    assert before is not None
+    before = known_watermark(app, "idle")
     with admin(app.settings) as client:
         client.create_partitions({"idle": 4})
     app.send("idle", "3.00", partition=3)
