@@ -18,9 +18,9 @@ from uuid import UUID
 
 import typer
 
-from watershed.ack_log import AckLog, Record
-from watershed.delivery import Delivery
-from watershed.producing import produce
+from watershed.producer.ack_log import AckLog, Record
+from watershed.producer.delivery import Delivery
+from watershed.producer.run import produce
 
 BRANCHES = ("Kazan", "SPB", "Novosibirsk", "Surgut")
 CURRENCIES = ("RUB", "USD", "EUR", "GBP")

@@ -14,9 +14,9 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from tests.oracle import Oracle
 from tests.stack import Stack
-from watershed.ack_log import AckLog, Record
-from watershed.places import Place
+from watershed.producer.ack_log import AckLog, Record
 from watershed.stack.home import ROOT
+from watershed.stores.record_id import Place
 from watershed.stores.topics import topic_state
 
 TOPIC = "transaction"

@@ -16,7 +16,7 @@ from watershed.contracts.model import Contract
 from watershed.settings import Settings
 from watershed.stores import cache, cassandra, control, postgres
 from watershed.stores.cache import Change
-from watershed.unavailable import UNAVAILABLE
+from watershed.stores.unavailable import UNAVAILABLE
 
 log = logging.getLogger("watershed.cache")
 

@@ -8,7 +8,7 @@ from functools import partial
 from watershed.asking import ask
 from watershed.settings import Settings
 from watershed.stores import cache, liveness, postgres
-from watershed.unavailable import UNAVAILABLE
+from watershed.stores.unavailable import UNAVAILABLE
 
 LOOK_S = 5.0
 

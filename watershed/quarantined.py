@@ -14,12 +14,12 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.contracts.reasons import Reason
-from watershed.places import Place
 from watershed.replaying import absent
 from watershed.settings import Settings
 from watershed.stores import batches, cassandra, control, postgres, quarantine, replays
 from watershed.stores.batches import Batch, Span
 from watershed.stores.quarantine import Record, Rejected
+from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
 
 COUNTED_MAX = 100_000

@@ -33,7 +33,7 @@ from watershed.stores import (
 )
 from watershed.stores.commit import OffsetRange
 from watershed.stores.flow import Sum
-from watershed.stores.operations import log_operation
+from watershed.stores.operator_log import log_operation
 from watershed.stores.topics import TopicState
 
 STALLED_S = 60

@@ -20,7 +20,7 @@ from watershed.settings import Settings
 from watershed.stores import cassandra, commit, control, postgres, quarantine, raw, topics
 from watershed.stores.commit import OffsetRange
 from watershed.stores.control import Progress
-from watershed.stores.operations import log_operation
+from watershed.stores.operator_log import log_operation
 from watershed.stores.topics import TopicState
 
 REMAKES = "deletes the topic, makes it anew, and loses of it what is not stored"

@@ -25,10 +25,10 @@ from watershed.contracts.reasons import Reason
 from watershed.contracts.validate import Rejection, Validator
 from watershed.errors import ReplayError
 from watershed.failpoint import failpoint
-from watershed.places import Place
 from watershed.settings import Settings
 from watershed.stores import cassandra, control, postgres, quarantine, records, replays
 from watershed.stores.quarantine import Record
+from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
 from watershed.stores.topics import TopicState, topic_state
 

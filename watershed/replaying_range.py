@@ -12,11 +12,11 @@ from cassandra.cluster import Session
 
 from watershed.contracts.model import Contract
 from watershed.errors import ReplayError
-from watershed.places import Place
 from watershed.replaying import Replayer, Wait
 from watershed.settings import Settings
 from watershed.stores import cassandra, control, postgres, quarantine, replays
 from watershed.stores.raw import BLOCK
+from watershed.stores.record_id import Place
 
 MOST = 1_000
 """Records of one call: each holds a lock in PostgreSQL until it ends."""

@@ -34,7 +34,7 @@ from watershed.stores import (
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
 from watershed.stores.locks import holder_of, try_lock_session, unlock_session
-from watershed.stores.operations import log_operation
+from watershed.stores.operator_log import log_operation
 
 CHUNK_EVENTS = 1_000_000
 CHUNK_INTERVALS = 300

@@ -26,7 +26,7 @@ from watershed.stores import cassandra, control, postgres
 from watershed.stores.control import Progress
 from watershed.stores.liveness import Said, said
 from watershed.stores.topics import topic_state
-from watershed.unavailable import UNAVAILABLE
+from watershed.stores.unavailable import UNAVAILABLE
 
 MB = 2**20
 UNREADABLE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg2.Error, StoreError)

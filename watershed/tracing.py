@@ -17,13 +17,13 @@ from psycopg2.extensions import connection as Connection
 from redis.exceptions import RedisError
 
 from watershed.contracts.model import Contract
-from watershed.places import Place
 from watershed.searching import Found, Search, Watch
 from watershed.settings import Settings
 from watershed.stores import batches, cache, cassandra, control, flow, postgres, replays
 from watershed.stores.batches import Batch, Span
 from watershed.stores.flow import Sum
 from watershed.stores.quarantine import Rejected
+from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
 from watershed.stores.topics import TopicState, topic_state
 

@@ -8,7 +8,7 @@ from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
 from watershed.stores import cassandra, raw
-from watershed.stores.table import Table
+from watershed.stores.cassandra_table import Table
 
 TYPE = "transaction"
 

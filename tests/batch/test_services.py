@@ -25,7 +25,7 @@ from watershed.stack.services.airflow import (
     TRIGGERER,
 )
 from watershed.stack.services.airflow import airflow as airflow_services
-from watershed.stores import mysql, postgres
+from watershed.stores import mariadb, postgres
 
 
 def test_status_tells_of_the_batch_layer(batch_stack: Stack) -> None:
@@ -60,7 +60,7 @@ def test_mariadb_lets_nobody_in_without_a_password(batch_stack: Stack, user: str
         pymysql.connect(host="127.0.0.1", port=batch_stack.home.ports.mysql, user=user)
     with (
         pytest.raises(StoreError, match="denied"),
-        mysql.connect(batch_stack.settings, user=user or "x", password="guessed"),
+        mariadb.connect(batch_stack.settings, user=user or "x", password="guessed"),
     ):
         pass
 

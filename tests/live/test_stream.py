@@ -11,11 +11,11 @@ from kafka import KafkaProducer
 from tests.cases import raw
 from tests.oracle import Oracle
 from tests.stack import Stack
-from watershed.ack_log import AckLog, Record
 from watershed.contracts.model import Contract
 from watershed.contracts.validate import MAX_EVENT_BYTES, MAX_KEPT_BYTES
 from watershed.coverage import ALWAYS
 from watershed.errors import OvertakenError, ProgressError
+from watershed.producer.ack_log import AckLog, Record
 from watershed.stack.home import ROOT
 from watershed.stores import cassandra, control, flow, postgres
 from watershed.stores.commit import OffsetRange, commit

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watershed.contracts.reasons import Reason
-from watershed.places import Place
 from watershed.quarantined import tallied
 from watershed.stores.quarantine import Rejected
+from watershed.stores.record_id import Place
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

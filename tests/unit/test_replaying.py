@@ -10,8 +10,8 @@ import pytest
 
 from watershed.contracts.model import Contract
 from watershed.errors import ReplayError
-from watershed.places import Place
 from watershed.replaying import checked, header, unread
+from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
 from watershed.stores.topics import TopicState
 

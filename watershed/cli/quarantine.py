@@ -30,13 +30,13 @@ from watershed.cli.values import clock, for_json, from_bytes, safe
 from watershed.contracts.model import Contract
 from watershed.contracts.reasons import Reason
 from watershed.errors import ReplayError
-from watershed.places import Place
 from watershed.quarantined import Entry, Listing, Shown, listing, shown
 from watershed.replaying import Replayed
 from watershed.replaying import replay as send_again
 from watershed.replaying_range import Outcome, replay_range
 from watershed.settings import Settings
 from watershed.stack.home import Home
+from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
 
 app = typer.Typer(no_args_is_help=True, help="What was rejected, and why; and to repair it.")

@@ -25,7 +25,7 @@ from watershed.settings import Settings
 from watershed.stack.enriching import enrich
 from watershed.stack.home import Home
 from watershed.stores import intervals, postgres
-from watershed.unavailable import UNAVAILABLE
+from watershed.stores.unavailable import UNAVAILABLE
 
 EventType = Annotated[str, typer.Argument(metavar="TYPE", help="An event type: transaction.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -20,7 +20,7 @@ from watershed.contracts.model import Contract
 from watershed.errors import WatershedError
 from watershed.settings import Settings
 from watershed.stack.home import default_home
-from watershed.unavailable import UNAVAILABLE
+from watershed.stores.unavailable import UNAVAILABLE
 
 HomePath = Annotated[
     Path,

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from watershed.places import Place
+from watershed.stores.record_id import Place
 
 
 def safe(text: object) -> Text:

@@ -12,10 +12,10 @@ from airflow.sdk.exceptions import AirflowFailException
 from watershed.contracts.model import Contract
 from watershed.errors import WatershedError
 from watershed.orchestration.project import contract_of
-from watershed.places import Place
 from watershed.replaying import replay
 from watershed.replaying_range import Outcome, replay_range
 from watershed.settings import Settings, load_settings
+from watershed.stores.record_id import Place
 
 log = logging.getLogger(__name__)
 

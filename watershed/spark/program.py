@@ -11,7 +11,7 @@ from watershed.errors import WatershedError
 from watershed.parent import end_with
 from watershed.settings import Settings, load_settings
 from watershed.spark.java import of_cassandra
-from watershed.unavailable import UNAVAILABLE
+from watershed.stores.unavailable import UNAVAILABLE
 
 REMEDY = "./ws status shows who is away; try again"
 

@@ -27,7 +27,7 @@ from watershed.settings import Settings
 from watershed.spark.enrich import WEIGHTS, Measured
 from watershed.stores import facts, lake, postgres, staged
 from watershed.stores.attempts import Attempt
-from watershed.stores.columns import identifiers
+from watershed.stores.sql_types import identifiers
 
 CONNECTIONS = 2
 CHUNK_BYTES = 1 << 16

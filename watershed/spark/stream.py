@@ -33,7 +33,7 @@ from watershed.spark.query import scratch, start
 from watershed.spark.sink import Sink
 from watershed.stores import cassandra, control, flow, history, lease, liveness, postgres, versions
 from watershed.stores.topics import Broker
-from watershed.unavailable import UNAVAILABLE
+from watershed.stores.unavailable import UNAVAILABLE
 
 BEAT_S = 1.0
 MAINTAIN_S = 3600.0

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import psutil
 
-from watershed.reachable import listens
 from watershed.stack import mariadb_programs
 from watershed.stack.home import Home, cache_dir
 from watershed.stack.processes import belonging_to, freed_bytes, listener
 from watershed.stack.server_user import obstacle, server_user
 from watershed.stack.services.postgres import program
 from watershed.stack.state import running
+from watershed.stores.reachable import listens
 
 DISK_GB = 5
 MEMORY_GB = 3  # measured: 1.7 at rest, 2.5 at 100 events/s, close to 3 at full load

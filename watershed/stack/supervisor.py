@@ -21,7 +21,7 @@ from watershed.stack.processes import belonging_to, end_all, hiding, spawn
 from watershed.stack.service import Service
 from watershed.stack.state import ServiceState, StackState
 from watershed.stack.upkeep import keep_up
-from watershed.unavailable import UNAVAILABLE
+from watershed.stores.unavailable import UNAVAILABLE
 
 NOT_YET: tuple[type[Exception], ...] = (*UNAVAILABLE, WatershedError)
 POLL_S = 0.2

@@ -24,7 +24,7 @@ from watershed.contracts.model import Contract
 from watershed.errors import StoreError
 from watershed.settings import Settings
 from watershed.stores import critical, quarantine, raw
-from watershed.stores.table import Table
+from watershed.stores.cassandra_table import Table
 
 ADMIN = "watershed_admin"
 PROTOCOL = 5

@@ -18,7 +18,7 @@ from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
 from watershed.stores import attempts, facts, flow, staged, versions
 from watershed.stores.attempts import Attempt
-from watershed.stores.columns import listed
+from watershed.stores.sql_types import listed
 from watershed.stores.staged import FIRST
 
 LISTED = 3

@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection
 from watershed.contracts.model import Contract
 from watershed.stores import aggregates, facts, flow
 from watershed.stores.checksums import checksums_by
-from watershed.stores.columns import identifiers, listed
+from watershed.stores.sql_types import identifiers, listed
 
 CLOCK = "%Y-%m-%d %H:%M"
 SHOWN = 20

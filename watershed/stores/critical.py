@@ -14,7 +14,7 @@ from cassandra.cluster import Session
 from cassandra.query import SimpleStatement
 
 from watershed.contracts.model import Contract
-from watershed.stores.table import Table
+from watershed.stores.cassandra_table import Table
 
 Committed = Mapping[tuple[str, int], int]
 """The next offset per generation and Kafka partition: later rows are not committed yet."""

@@ -14,7 +14,7 @@ from psycopg2.extras import execute_values
 
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
-from watershed.stores.columns import identifiers, listed, sql_type, sum_type
+from watershed.stores.sql_types import identifiers, listed, sql_type, sum_type
 
 COUNT = "event_count"
 SETTLED = sql.SQL(

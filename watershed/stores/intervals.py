@@ -16,7 +16,7 @@ from watershed.contracts.model import Contract
 from watershed.errors import IntervalError, SettingsError
 from watershed.stores import batches, control, expiry, flow
 from watershed.stores.locks import lock_publishing
-from watershed.stores.operations import log_operation
+from watershed.stores.operator_log import log_operation
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_S, DAY_S = 3_600, 86_400

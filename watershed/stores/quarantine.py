@@ -9,8 +9,8 @@ from typing import NamedTuple
 from cassandra.cluster import Session
 from cassandra.query import SimpleStatement
 
+from watershed.stores.cassandra_table import Table
 from watershed.stores.raw import BLOCK, KEY
-from watershed.stores.table import Table
 
 DEFAULT_TTL_DAYS = 30  # each row's own TTL comes from its contract
 FETCH = 1_000

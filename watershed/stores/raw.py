@@ -9,7 +9,7 @@ from cassandra.cluster import Session
 from cassandra.query import SimpleStatement
 
 from watershed.contracts.model import Contract
-from watershed.stores.table import Table
+from watershed.stores.cassandra_table import Table
 
 BLOCK = 65_536
 """Records per Cassandra partition: it bounds a partition's size whatever the rate."""

@@ -20,9 +20,9 @@ from psycopg2.extras import execute_values
 
 from watershed.errors import LeaseHeldError, StoreError
 from watershed.stores import lake
-from watershed.stores.columns import identifiers
 from watershed.stores.locks import holder_of, try_lock_session, unlock_session
 from watershed.stores.seeds import ddl, seeds
+from watershed.stores.sql_types import identifiers
 
 SCHEMA = "reference"
 STORE = "postgres"

@@ -17,8 +17,8 @@ from psycopg2.extensions import connection as Connection
 from watershed.contracts.model import Contract
 from watershed.stores import aggregates, facts, flow, staged
 from watershed.stores.attempts import Attempt
-from watershed.stores.columns import identifiers, listed
 from watershed.stores.intervals import DAY_S, Interval
+from watershed.stores.sql_types import identifiers, listed
 
 EXAMPLES = 5
 

@@ -11,8 +11,8 @@ from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection
 
 from watershed.errors import ReplayError
-from watershed.places import Place
-from watershed.stores.operations import log_operation
+from watershed.stores.operator_log import log_operation
+from watershed.stores.record_id import Place
 
 COMMAND = "quarantine replay"
 LOCK_TIMEOUT_S = 60

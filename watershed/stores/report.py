@@ -14,9 +14,9 @@ from watershed.contracts.query import REPORT_FILE
 from watershed.errors import StoreError
 from watershed.settings import Settings
 from watershed.stores import aggregates, facts, flow, staged
-from watershed.stores.columns import identifiers
 from watershed.stores.facts import SCHEMA
 from watershed.stores.locks import lock_publishing
+from watershed.stores.sql_types import identifiers
 
 FOLDED = "folded from history that was pruned"
 LOCK_TIMEOUT = "10s"

@@ -20,8 +20,8 @@ from kafka.errors import KafkaConnectionError, KafkaError
 
 from watershed.contracts.model import Contract, Topic
 from watershed.errors import StoreError
-from watershed.reachable import listens
 from watershed.settings import Settings
+from watershed.stores.reachable import listens
 
 HOUR_MS = 3_600_000
 READ_TIMEOUT_MS = 5_000

@@ -21,7 +21,7 @@ from watershed.stack.jars import class_path
 from watershed.stack.java import java_home
 from watershed.stack.packages import package_folder
 from watershed.stack.spark import spark_environment
-from watershed.stores import mysql, postgres
+from watershed.stores import mariadb, postgres
 from watershed.stores.postgres import ADMIN
 
 JOB_TIMEOUT_S = 200
@@ -83,7 +83,7 @@ def jobs_of(stack: Settings, folder: Path) -> Iterator[Jobs]:
     admin = settings.secret("postgres_admin_password")
     postgres.ensure_database(settings, ADMIN, admin)
     postgres.ensure_tables(settings, load_contracts(settings.schemas_dir).values())
-    mysql.ensure_database(settings, settings.secret("mysql_admin_password"))
+    mariadb.ensure_database(settings, settings.secret("mysql_admin_password"))
     try:
         yield Jobs(settings)
     finally:
@@ -96,9 +96,9 @@ def jobs_of(stack: Settings, folder: Path) -> Iterator[Jobs]:
 
 
 @contextmanager
-def treasury(settings: Settings) -> Iterator[mysql.Cursor]:
+def treasury(settings: Settings) -> Iterator[mariadb.Cursor]:
     """MariaDB as its administrator; committed at the end."""
     password = settings.secret("mysql_admin_password")
-    with mysql.connect(settings, user=mysql.ADMIN, password=password) as connection:
+    with mariadb.connect(settings, user=mariadb.ADMIN, password=password) as connection:
         yield connection.cursor()
         connection.commit()

@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection
 
 from tests.batch.lake.jobs import Jobs, treasury
 from watershed.errors import StoreError
-from watershed.stores import mysql, reference
+from watershed.stores import mariadb, reference
 
 JOB = "refresh_reference.py"
 FIRST_QUOTE = {
@@ -78,7 +78,7 @@ def _first(jobs: Jobs, connection: Connection) -> reference.Snapshot:
     assert rows.pop("fx_rate") == _days()
     assert rows.pop("fx_manual") == 56
     assert rows == {"branch": 4, "currency": 4, "position_limit": 4}
-    with mysql.connect(jobs.settings) as treasury_connection:
+    with mariadb.connect(jobs.settings) as treasury_connection:
         cursor = treasury_connection.cursor()
         cursor.execute("SELECT currency, limit_amount FROM position_limit")
         assert limits(connection) == dict(cursor.fetchall())
@@ -113,7 +113,7 @@ def _unchanged(jobs: Jobs, connection: Connection, last: reference.Snapshot) -> 
 
 
 def test_the_pipeline_reads_the_treasury_and_changes_nothing(jobs: Jobs) -> None:
-    with mysql.connect(jobs.settings) as connection, pytest.raises(pymysql.err.OperationalError):
+    with mariadb.connect(jobs.settings) as connection, pytest.raises(pymysql.err.OperationalError):
         connection.cursor().execute("UPDATE position_limit SET limit_amount = 1")
 
 
@@ -122,8 +122,8 @@ def test_what_the_treasury_changed_stays(jobs: Jobs) -> None:
         cursor.execute("UPDATE position_limit SET limit_amount = 12.34 WHERE currency = 'GBP'")
         cursor.execute("DELETE FROM position_limit WHERE currency = 'EUR'")
     for _ in range(2):
-        mysql.ensure_database(jobs.settings, jobs.settings.secret("mysql_admin_password"))
-    with mysql.connect(jobs.settings) as connection:
+        mariadb.ensure_database(jobs.settings, jobs.settings.secret("mysql_admin_password"))
+    with mariadb.connect(jobs.settings) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT currency, limit_amount FROM position_limit")
         found = dict(cursor.fetchall())
@@ -133,7 +133,7 @@ def test_what_the_treasury_changed_stays(jobs: Jobs) -> None:
 def test_a_server_that_is_away_is_named(jobs: Jobs) -> None:
     away = jobs.settings.model_copy(update={"mysql_port": 1})
     refused = pytest.raises(StoreError, match=r"MariaDB at 127\.0\.0\.1:1: Can't connect")
-    with refused, mysql.connect(away):
+    with refused, mariadb.connect(away):
         pass
     done = Jobs(away).run(JOB)
     assert done.returncode == 1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from watershed.cli.values import clock, for_json, from_bytes, safe
-from watershed.places import Place
+from watershed.stores.record_id import Place
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from producers import transactions as source
-from watershed.ack_log import AckLog, Record
-from watershed.producing import due_times
+from watershed.producer.ack_log import AckLog, Record
+from watershed.producer.run import due_times
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5_999, tzinfo=UTC)
 

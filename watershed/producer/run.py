@@ -11,9 +11,9 @@ import logging
 from collections.abc import Iterator
 from time import monotonic
 
-from watershed.ack_log import Record
-from watershed.delivery import Delivery, say
 from watershed.errors import WatershedError
+from watershed.producer.ack_log import Record
+from watershed.producer.delivery import Delivery, say
 
 
 def due_times(start: float, rate: float, count: int) -> Iterator[float]:

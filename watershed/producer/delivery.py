@@ -24,10 +24,10 @@ from kafka.errors import (
     for_code,
 )
 
-from watershed.ack_log import AckLog, Record
 from watershed.errors import WatershedError
-from watershed.reachable import listens
-from watershed.stopping import Stop
+from watershed.producer.ack_log import AckLog, Record
+from watershed.producer.signals import Stop
+from watershed.stores.reachable import listens
 
 # kafka-python has no buffer.memory: its accumulator grows until the process dies, so the bound is
 # here. A waiting record was measured to cost 1.5 KiB beside its bytes (futures, callbacks).

@@ -1,0 +1,1 @@
+"""What every producer shares: delivery to Kafka, the acknowledgement log, pace and end."""
