@@ -18,7 +18,8 @@ from benchmarks.results import percentile
 from benchmarks.topic import ack_log, finish, producer
 from watershed.errors import WatershedError
 from watershed.settings import Settings
-from watershed.stores import cache, postgres
+from watershed.speed import cache
+from watershed.stores import postgres
 
 POLL_S = 0.01
 SETTLE_S = 10

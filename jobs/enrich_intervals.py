@@ -19,7 +19,8 @@ from watershed.settings import Settings
 from watershed.spark.attempt import Clock, Enrichment
 from watershed.spark.program import run_job
 from watershed.spark.session import batch_session
-from watershed.stores import attempts, batches, postgres, reference, staged
+from watershed.speed import time_index
+from watershed.stores import attempts, postgres, reference, staged
 from watershed.stores.attempts import Attempt, Loaded
 
 log = logging.getLogger("watershed.enrich")
@@ -36,7 +37,7 @@ def run(settings: Settings, number: int) -> None:
         with attempts.enriching(connection, attempt.type):
             staged.make(connection, attempt)
             with clock.stage("find"):
-                stretches = batches.arrived(connection, attempt.type, attempt.start, attempt.end)
+                stretches = time_index.arrived(connection, attempt.type, attempt.start, attempt.end)
             connection.rollback()
             loaded = _nothing(attempt)
             if stretches:

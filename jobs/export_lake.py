@@ -26,9 +26,10 @@ from watershed.settings import Settings
 from watershed.spark import export, raw
 from watershed.spark.program import run_job
 from watershed.spark.session import batch_session
-from watershed.stores import batches, exports, lake, postgres
+from watershed.speed import time_index
+from watershed.speed.time_index import Stretch
+from watershed.stores import exports, lake, postgres
 from watershed.stores.alerts import alert
-from watershed.stores.batches import Stretch
 from watershed.stores.exports import Days
 
 SOURCE = "export_lake"
@@ -100,7 +101,7 @@ def export_day(
 ) -> None:
     """Read a day from the raw store, and put it into the lake."""
     start, end = exports.of_day(day)
-    stretches = batches.arrived(connection, contract.type, start, end)
+    stretches = time_index.arrived(connection, contract.type, start, end)
     connection.rollback()
     rows = raw.read(spark, settings, contract, stretches, start, end)
     put(spark, settings, connection, contract, day, rows, stretches)

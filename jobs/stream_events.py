@@ -19,7 +19,7 @@ from watershed.errors import WatershedError
 from watershed.settings import load_settings
 from watershed.spark.session import spark_session
 from watershed.spark.stream import ContractStream, jvm_ended
-from watershed.stores import lease
+from watershed.speed import lease
 
 log = logging.getLogger("watershed.stream")
 

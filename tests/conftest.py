@@ -23,8 +23,9 @@ from tests.stack import Stack, fresh, home_for_tests, wait_until
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract
 from watershed.coverage import ALWAYS
+from watershed.speed import cache, flow
 from watershed.stack.home import ROOT
-from watershed.stores import cache, flow, postgres
+from watershed.stores import postgres
 from watershed.stores.topics import topic_state
 
 # In the background a shell lets it ignore Ctrl-C, nohup a closed terminal, and all that it starts

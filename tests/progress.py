@@ -6,8 +6,9 @@ import time
 
 from tests.stack import Stack, wait_until
 from watershed.settings import Settings
+from watershed.speed import cache, progress
 from watershed.status import collect
-from watershed.stores import cache, control, postgres
+from watershed.stores import postgres
 from watershed.stores.topics import topic_state
 
 LAG_S = 5.0  # at a few hundred events a second it is about one
@@ -29,13 +30,15 @@ def is_caught_up(stack: Stack) -> bool:
 def commits(stack: Stack) -> int:
     """How many commits were made."""
     with postgres.connect(stack.settings) as connection:
-        return control.sequence(connection, "transaction")
+        return progress.sequence(connection, "transaction")
 
 
 def is_cached(settings: Settings, event_type: str) -> bool:
     """Whether the cache has the last commit."""
     with postgres.connect(settings) as connection, cache.connect(settings) as client:
-        return cache.cached_sequence(client, event_type) == control.sequence(connection, event_type)
+        return cache.cached_sequence(client, event_type) == progress.sequence(
+            connection, event_type
+        )
 
 
 def wait_commits(stack: Stack, count: int = 1) -> None:

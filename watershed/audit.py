@@ -33,7 +33,8 @@ from watershed.coverage import (
 )
 from watershed.errors import StoreError
 from watershed.settings import Settings
-from watershed.stores import cache, cassandra, consistency, postgres, quarantine, raw, topics
+from watershed.speed import cache
+from watershed.stores import cassandra, consistency, postgres, quarantine, raw, topics
 from watershed.stores.topics import TopicState
 
 READERS = 3  # they read 130 k rows/s on two cores, one alone 98 k

@@ -14,7 +14,8 @@ from psycopg2.extensions import connection as Connection
 from watershed.check import Check
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import cache, cache_content, control
+from watershed.speed import cache, progress
+from watershed.stores import cache_content
 from watershed.stores.cache_content import Content, Entry
 
 TIMEOUT_S = 20
@@ -85,7 +86,7 @@ def _look(
     have = cache.cached_sequence(client, contract.type)
     cached_keys = cache_content.all_keys(client, contract) if keys is None else keys
     found = cache_content.cached(client, contract, cached_keys)
-    committed = control.sequence(connection, contract.type)
+    committed = progress.sequence(connection, contract.type)
     connection.rollback()
     differing = miscached(expected, found)
     return Look(expected, change.sequence, have, committed, differing, absent(expected, found))

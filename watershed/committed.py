@@ -10,9 +10,10 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.coverage import ALWAYS, first_window
-from watershed.stores import control, flow, raw
-from watershed.stores.control import Progress
-from watershed.stores.flow import Position, Sum
+from watershed.speed import flow, progress
+from watershed.speed.flow import Position, Sum
+from watershed.speed.progress import Progress
+from watershed.stores import raw
 
 EXPIRY_MARGIN = timedelta(hours=1)  # rows that may expire while they are read are not expected
 
@@ -90,8 +91,8 @@ def snapshot(
     limit = begin if _has_older(connection, contract, begin) else None
     first = first_window(limit, contract.flow.window_s) if limit else ALWAYS
     taken = Snapshot(
-        control.sequence(connection, contract.type),
-        control.generation(connection, contract.type) or "",
+        progress.sequence(connection, contract.type),
+        progress.generation(connection, contract.type) or "",
         limit,
         _extents(connection, contract, limit, now),
         flow.stored(connection, contract, first),
@@ -147,7 +148,7 @@ def _extents(
     indexed = {(generation, partition): rest for generation, partition, *rest in cursor.fetchall()}
     return {
         place: _extent(state, indexed.get(place), limited=since is not None)
-        for place, state in control.all_progress(connection, contract.type).items()
+        for place, state in progress.all_progress(connection, contract.type).items()
     }
 
 

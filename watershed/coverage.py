@@ -9,7 +9,7 @@ from decimal import Context, Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from watershed.stores.flow import EXACT_DIGITS
+from watershed.speed.flow import EXACT_DIGITS
 
 EPOCH = datetime(1970, 1, 1)
 ALWAYS = datetime.min.replace(tzinfo=UTC)

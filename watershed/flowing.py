@@ -7,7 +7,8 @@ from functools import partial
 
 from watershed.asking import ask
 from watershed.settings import Settings
-from watershed.stores import cache, liveness, postgres
+from watershed.speed import cache, heartbeat
+from watershed.stores import postgres
 from watershed.stores.unavailable import UNAVAILABLE
 
 LOOK_S = 5.0
@@ -35,7 +36,7 @@ def refusals(settings: Settings, since: datetime) -> dict[str, str]:
     PostgreSQL is away."""
     try:
         with postgres.connect(settings) as connection:
-            return liveness.refusals(connection, since)
+            return heartbeat.refusals(connection, since)
     except UNAVAILABLE:
         return {}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watershed.settings import Settings
-from watershed.stores.control import Progress
+from watershed.speed.progress import Progress
 from watershed.stores.topics import TopicState, record_times
 
 

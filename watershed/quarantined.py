@@ -16,8 +16,9 @@ from watershed.contracts.model import Contract
 from watershed.contracts.reasons import Reason
 from watershed.replaying import absent
 from watershed.settings import Settings
-from watershed.stores import batches, cassandra, control, postgres, quarantine, replays
-from watershed.stores.batches import Batch, Span
+from watershed.speed import progress, time_index
+from watershed.speed.time_index import Batch, Span
+from watershed.stores import cassandra, postgres, quarantine, replays
 from watershed.stores.quarantine import Record, Rejected
 from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
@@ -112,8 +113,8 @@ def _newest(
     since: datetime,
 ) -> Iterator[tuple[Place, Rejected]]:
     """A contract's records in the current topic, the last arrival first."""
-    generation = control.generation(connection, contract.type)
-    spans = batches.spans(connection, contract.type, "quarantined", since)
+    generation = progress.generation(connection, contract.type)
+    spans = time_index.spans(connection, contract.type, "quarantined", since)
     connection.rollback()
     current = sorted((s for s in spans if s.generation == generation), key=lambda s: s.partition)
     streams = [
@@ -141,7 +142,7 @@ def _partition(
 def _entries(connection: Connection, listed: list[tuple[Place, Rejected]]) -> list[Entry]:
     done: dict[Place, Replay] = {}
     for event_type in {place.type for place, _ in listed}:
-        generation = control.generation(connection, event_type) or ""
+        generation = progress.generation(connection, event_type) or ""
         places = [place for place, _ in listed if place.type == event_type]
         done |= replays.find(connection, generation, places)
     return [Entry(place, rejected, done.get(place)) for place, rejected in listed]
@@ -150,11 +151,11 @@ def _entries(connection: Connection, listed: list[tuple[Place, Rejected]]) -> li
 def shown(settings: Settings, place: Place) -> Shown:
     """One record whole. Raises ReplayError when there is none."""
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        generation = control.generation(connection, place.type) or ""
+        generation = progress.generation(connection, place.type) or ""
         key = generation, place.partition, place.offset
         record = quarantine.at(session, settings.cassandra_keyspace, *key)
         if record is None:
             raise absent(place)
-        batch = batches.holding(connection, place.type, *key)
+        batch = time_index.holding(connection, place.type, *key)
         done = replays.find(connection, generation, [place])
         return Shown(place, record, batch, done.get(place))

@@ -20,19 +20,10 @@ from watershed.contracts.model import Contract
 from watershed.coverage import Found, Totals, add, first_window
 from watershed.errors import ProgressError
 from watershed.settings import Settings
-from watershed.stores import (
-    cache,
-    cassandra,
-    commit,
-    control,
-    flow,
-    postgres,
-    quarantine,
-    raw,
-    topics,
-)
-from watershed.stores.commit import OffsetRange
-from watershed.stores.flow import Sum
+from watershed.speed import cache, commit, flow, progress
+from watershed.speed.commit import OffsetRange
+from watershed.speed.flow import Sum
+from watershed.stores import cassandra, postgres, quarantine, raw, topics
 from watershed.stores.operator_log import log_operation
 from watershed.stores.topics import TopicState
 
@@ -71,9 +62,9 @@ def rebuild_flow(settings: Settings, contract: Contract, watch: Watch) -> Rebuil
         first = first_window(taken.since, contract.flow.window_s) if taken.since else None
         with connection:  # commits, or rolls back on any error
             _limit(connection)
-            sequence = control.next_sequence(connection, contract.type)
+            sequence = progress.next_sequence(connection, contract.type)
             seen = {place: extent.offsets.stop for place, extent in taken.extents.items()}
-            for place, state in control.all_progress(connection, contract.type).items():
+            for place, state in progress.all_progress(connection, contract.type).items():
                 store.add(totals, place, seen.get(place, state.begin), state.next)
             for one in runs:
                 commit.advance(connection, contract, topic.generation, one)
@@ -157,8 +148,8 @@ class Store:
 
 def _expired(connection: Connection, store: Store, topic: TopicState) -> Iterator[OffsetRange]:
     """What Kafka no longer has, was not committed, and is stored without a gap; by blocks."""
-    progress = control.progress(connection, store.contract.type, topic.generation)
-    for partition, state in progress.items():
+    partitions = progress.progress(connection, store.contract.type, topic.generation)
+    for partition, state in partitions.items():
         missing = range(state.next, max(state.next, topic.begin.get(partition, 0)))
         for block in Extent(missing, 0, 0).blocks:
             rows = store.rows((topic.generation, partition), block)

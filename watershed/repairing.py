@@ -17,9 +17,10 @@ from watershed.committed import PartitionKey
 from watershed.contracts.model import Contract
 from watershed.errors import ProgressError, StoreError
 from watershed.settings import Settings
-from watershed.stores import cassandra, commit, control, postgres, quarantine, raw, topics
-from watershed.stores.commit import OffsetRange
-from watershed.stores.control import Progress
+from watershed.speed import commit, progress
+from watershed.speed.commit import OffsetRange
+from watershed.speed.progress import Progress
+from watershed.stores import cassandra, postgres, quarantine, raw, topics
 from watershed.stores.operator_log import log_operation
 from watershed.stores.topics import TopicState
 
@@ -47,7 +48,7 @@ def expired(settings: Settings, contract: Contract) -> Repair:
     """
     topic = topics.topic_state(settings, contract.topic.name)
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        found = control.progress(connection, contract.type, topic.generation)
+        found = progress.progress(connection, contract.type, topic.generation)
         ranges = {
             partition: (state.next, _first_stored(settings, session, contract, topic, at))
             for partition, state in found.items()
@@ -84,8 +85,8 @@ def give_up(settings: Settings, contract: Contract, repair: Repair) -> None:
     """Move the committed offsets over what :func:`expired` found, and log who did it."""
     generation = topics.topic_state(settings, contract.topic.name).generation
     with postgres.connect(settings) as connection, connection:
-        sequence = control.next_sequence(connection, contract.type)
-        found = control.progress(connection, contract.type, generation)
+        sequence = progress.next_sequence(connection, contract.type)
+        found = progress.progress(connection, contract.type, generation)
         for partition, (begin, end) in repair.ranges.items():
             _skip(connection, contract, (generation, partition), begin, end)
             at = found[partition].watermark or datetime.now(UTC)
@@ -119,8 +120,8 @@ def new_topic(settings: Settings, contract: Contract) -> Repair:
     topic = topics.topic_state(settings, contract.topic.name)
     command = f"repair topic {contract.type}"
     with postgres.connect(settings) as connection:
-        generation = control.generation(connection, contract.type)
-        found = control.progress(connection, contract.type, topic.generation)
+        generation = progress.generation(connection, contract.type)
+        found = progress.progress(connection, contract.type, topic.generation)
     if generation not in (None, topic.generation):
         return Repair(command, "reads", {p: (topic.begin[p], topic.end[p]) for p in topic.begin})
     if all(state.next <= topic.end[p] for p, state in found.items()):
@@ -139,7 +140,7 @@ def adopt_topic(settings: Settings, contract: Contract, repair: Repair) -> None:
         cursor.execute(
             "SELECT generation FROM control.stream WHERE type = %s FOR UPDATE", [contract.type]
         )
-        old = control.progress(connection, contract.type, cursor.fetchone()[0])  # type: ignore[index]
+        old = progress.progress(connection, contract.type, cursor.fetchone()[0])  # type: ignore[index]
         _begin(connection, contract, topic, old)
         cursor.execute(
             "UPDATE control.stream SET generation = %s WHERE type = %s",
@@ -152,11 +153,11 @@ def _begin(
     connection: Connection, contract: Contract, topic: TopicState, old: Mapping[int, Progress]
 ) -> None:
     """A topic that comes back, as from a backup, goes on where it was left."""
-    known = control.progress(connection, contract.type, topic.generation)
-    watermark = control.watermark(old)
+    known = progress.progress(connection, contract.type, topic.generation)
+    watermark = progress.watermark(old)
     for partition in topic.begin.keys() - known.keys():
         # From 0 on: what has expired in it meanwhile is refused, and given up by command.
-        control.add_partition(connection, contract, topic.generation, partition, 0, watermark)
+        progress.add_partition(connection, contract, topic.generation, partition, 0, watermark)
     if known and watermark:
         connection.cursor().execute(
             "UPDATE control.stream_offset SET watermark = greatest(watermark, %s)"
@@ -189,7 +190,7 @@ def _unread(settings: Settings, contract: Contract, name: str, does: str) -> Rep
     """A repair that is about everything in Kafka that is not committed."""
     topic = topics.topic_state(settings, contract.topic.name)
     with postgres.connect(settings) as connection:
-        found = control.progress(connection, contract.type, topic.generation)
+        found = progress.progress(connection, contract.type, topic.generation)
     ranges = {p: (s.next, topic.end[p]) for p, s in found.items() if s.next < topic.end[p]}
     if not ranges:
         raise _nothing(contract, "every record in Kafka is committed")

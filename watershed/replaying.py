@@ -26,7 +26,8 @@ from watershed.contracts.validate import Rejection, Validator
 from watershed.errors import ReplayError
 from watershed.failpoint import failpoint
 from watershed.settings import Settings
-from watershed.stores import cassandra, control, postgres, quarantine, records, replays
+from watershed.speed import progress
+from watershed.stores import cassandra, postgres, quarantine, records, replays
 from watershed.stores.quarantine import Record
 from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
@@ -94,8 +95,8 @@ class Replayer:
 
     def _generation(self, place: Place) -> str:
         """The topic id that the place is in; refuses a record that is not committed."""
-        generation = control.generation(self.connection, place.type) or ""
-        at = control.progress(self.connection, place.type, generation).get(place.partition)
+        generation = progress.generation(self.connection, place.type) or ""
+        at = progress.progress(self.connection, place.type, generation).get(place.partition)
         self.connection.rollback()
         if at is None or not at.begin <= place.offset < at.next:
             raise ReplayError(f"nothing is stored from {place}", "./ws quarantine list names some")

@@ -14,7 +14,8 @@ from watershed.contracts.model import Contract
 from watershed.errors import ReplayError
 from watershed.replaying import Replayer, Wait
 from watershed.settings import Settings
-from watershed.stores import cassandra, control, postgres, quarantine, replays
+from watershed.speed import progress
+from watershed.stores import cassandra, postgres, quarantine, replays
 from watershed.stores.raw import BLOCK
 from watershed.stores.record_id import Place
 
@@ -49,7 +50,7 @@ def replay_range(
     is sent, and the next call goes on.
     """
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        generation = control.generation(connection, contract.type) or ""
+        generation = progress.generation(connection, contract.type) or ""
         found = _quarantined(session, settings.cassandra_keyspace, generation, first, last)
         done = replays.find(connection, generation, found)
         connection.rollback()

@@ -19,12 +19,13 @@ from watershed.flowing import LOOK_S, cached_sequence
 from watershed.lag import PartitionStatus, lags
 from watershed.reported import Reported, look
 from watershed.settings import Settings
+from watershed.speed import progress
+from watershed.speed.heartbeat import Said, said
+from watershed.speed.progress import Progress
 from watershed.stack.home import Home
 from watershed.stack.processes import memory_bytes
 from watershed.stack.state import read_state, running
-from watershed.stores import cassandra, control, postgres
-from watershed.stores.control import Progress
-from watershed.stores.liveness import Said, said
+from watershed.stores import cassandra, postgres
 from watershed.stores.topics import topic_state
 from watershed.stores.unavailable import UNAVAILABLE
 
@@ -181,10 +182,10 @@ def _services(home: Home) -> list[ServiceStatus]:
 
 def _commits(settings: Settings, contract: Contract) -> _Commits:
     with postgres.connect(settings) as connection:
-        generation = control.generation(connection, contract.type)
+        generation = progress.generation(connection, contract.type)
         return _Commits(
-            control.sequence(connection, contract.type),
-            control.progress(connection, contract.type, generation) if generation else {},
+            progress.sequence(connection, contract.type),
+            progress.progress(connection, contract.type, generation) if generation else {},
             _rate(connection, contract),
             said(connection)[contract.type],
             datetime.now(UTC),

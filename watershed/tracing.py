@@ -19,9 +19,10 @@ from redis.exceptions import RedisError
 from watershed.contracts.model import Contract
 from watershed.searching import Found, Search, Watch
 from watershed.settings import Settings
-from watershed.stores import batches, cache, cassandra, control, flow, postgres, replays
-from watershed.stores.batches import Batch, Span
-from watershed.stores.flow import Sum
+from watershed.speed import cache, flow, progress, time_index
+from watershed.speed.flow import Sum
+from watershed.speed.time_index import Batch, Span
+from watershed.stores import cassandra, postgres, replays
 from watershed.stores.quarantine import Rejected
 from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
@@ -126,8 +127,8 @@ def _look(stores: _Stores, contract: Contract, found: Trace, watch: Watch) -> No
     """Add one contract's occurrences, and what was looked through."""
     connection, keyspace = stores.connection, stores.settings.cassandra_keyspace
     behind = _committed(connection, contract)
-    stored = batches.spans(connection, contract.type, "stored", found.since)
-    rejected = batches.spans(connection, contract.type, "quarantined", found.since)
+    stored = time_index.spans(connection, contract.type, "stored", found.since)
+    rejected = time_index.spans(connection, contract.type, "quarantined", found.since)
     connection.rollback()
     topic = topic_state(stores.settings, contract.topic.name)
     search = Search(stores.session, keyspace, contract, found.event_id)
@@ -139,9 +140,9 @@ def _look(stores: _Stores, contract: Contract, found: Trace, watch: Watch) -> No
 
 def _committed(connection: Connection, contract: Contract) -> dict[int, int]:
     """The next offset of each partition."""
-    generation = control.generation(connection, contract.type) or ""
-    progress = control.progress(connection, contract.type, generation)
-    return {partition: state.next for partition, state in progress.items()}
+    generation = progress.generation(connection, contract.type) or ""
+    partitions = progress.progress(connection, contract.type, generation)
+    return {partition: state.next for partition, state in partitions.items()}
 
 
 def searched(spans: list[Span], not_stored_yet: int) -> Searched:
@@ -164,7 +165,7 @@ def _occurrence(stores: _Stores, contract: Contract, topic: TopicState, one: Fou
         one.kafka_time,
         one.arrival_time,
         topic.generation == one.generation and kept[0] <= one.offset < kept[1],
-        batches.holding(connection, contract.type, *key),
+        time_index.holding(connection, contract.type, *key),
         None if one.rejected else _stored(stores, contract, one),
         one.rejected,
         replays.find(connection, one.generation, [place]).get(place),

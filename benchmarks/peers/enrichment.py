@@ -22,15 +22,8 @@ from watershed.errors import WatershedError
 from watershed.settings import Settings, load_settings
 from watershed.spark.attempt import Clock, Enrichment
 from watershed.spark.session import batch_session
-from watershed.stores import (
-    attempts,
-    batches,
-    checks,
-    postgres,
-    publishing,
-    reference,
-    staged,
-)
+from watershed.speed import time_index
+from watershed.stores import attempts, checks, postgres, publishing, reference, staged
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
 
@@ -51,7 +44,7 @@ class Rounds:
         """Load, check and publish one attempt: its events and seconds by stage."""
         clock, attempt = Clock(), self._begin()
         with clock.stage("find"):
-            stretches = batches.arrived(self.connection, TYPE, *self.interval)
+            stretches = time_index.arrived(self.connection, TYPE, *self.interval)
         self.connection.rollback()
         loaded = self.work.load(self.connection, attempt, stretches, clock)
         attempts.note_loaded(self.connection, attempt, loaded)
@@ -67,7 +60,7 @@ class Rounds:
     def naive(self) -> float:
         """Seconds that Spark's own JDBC append takes, from the same events kept in memory."""
         attempt = self._begin()
-        stretches = batches.arrived(self.connection, TYPE, *self.interval)
+        stretches = time_index.arrived(self.connection, TYPE, *self.interval)
         self.connection.rollback()
         events = self.work.events(attempt, stretches).persist()
         events.count()

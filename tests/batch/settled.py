@@ -14,7 +14,8 @@ from tests.oracle import Oracle
 from tests.stack import Stack
 from watershed.contracts.model import Contract
 from watershed.replaying_range import by_block
-from watershed.stores import cassandra, control, postgres, raw
+from watershed.speed import progress
+from watershed.stores import cassandra, postgres, raw
 
 Rows = dict[str, tuple[Any, ...]]
 
@@ -48,11 +49,11 @@ def arrival_times(stack: Stack, contract: Contract) -> dict[tuple[int, int], dat
     table = f"{settings.cassandra_keyspace}.{contract.type}"
     columns = ("kafka_partition", "kafka_offset", "arrival_time")
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        generation = control.generation(connection, contract.type) or ""
-        progress = control.progress(connection, contract.type, generation)
+        generation = progress.generation(connection, contract.type) or ""
+        partitions = progress.progress(connection, contract.type, generation)
         return {
             (partition, offset): time.replace(tzinfo=UTC)
-            for place, state in progress.items()
+            for place, state in partitions.items()
             for part in by_block(state.begin, state.next - 1)
             for partition, offset, time in raw.rows(
                 session, table, columns, generation, place, part

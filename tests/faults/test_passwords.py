@@ -11,7 +11,8 @@ from psycopg2 import sql
 from tests.faults.fault import Load
 from tests.progress import wait_commits
 from tests.stack import Stack, wait_until
-from watershed.stores import cache, cassandra, liveness, postgres
+from watershed.speed import cache, heartbeat
+from watershed.stores import cassandra, postgres
 from watershed.stores.postgres import ADMIN
 
 OTHER = "another-password-0123456789"
@@ -66,7 +67,7 @@ def redis_refuses(stack: Stack) -> Iterator[None]:
 def _trouble(stack: Stack) -> str:
     """What the stream fails at again and again."""
     with postgres.connect(stack.settings) as connection:
-        return liveness.said(connection)["transaction"].trouble or ""
+        return heartbeat.said(connection)["transaction"].trouble or ""
 
 
 @pytest.mark.parametrize(

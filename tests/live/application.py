@@ -24,11 +24,12 @@ from watershed.audit import audit
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
+from watershed.speed import heartbeat, progress
+from watershed.speed.progress import Progress
 from watershed.stack.home import ROOT
 from watershed.stack.processes import END_TIMEOUT_S, environment
 from watershed.stack.services.stream import stream
-from watershed.stores import cassandra, control, liveness, postgres
-from watershed.stores.control import Progress
+from watershed.stores import cassandra, postgres
 from watershed.stores.topics import admin, ensure_topics, topic_state
 
 TEMPLATE = ROOT / "schemas" / "transaction" / "contract.yaml"
@@ -72,7 +73,7 @@ class Application:
         """Whether each contract's query has said that it lives."""
         with postgres.connect(self.settings) as connection:
             return {
-                name for name, one in liveness.said(connection).items() if one.heartbeat_at
+                name for name, one in heartbeat.said(connection).items() if one.heartbeat_at
             } >= load_contracts(self.settings.schemas_dir).keys()
 
     def log(self, name: str) -> str:
@@ -106,16 +107,16 @@ class Application:
     def progress(self, event_type: str) -> dict[int, Progress]:
         """The partitions of the topic whose offsets are committed."""
         with postgres.connect(self.settings) as connection:
-            generation = control.generation(connection, event_type)
-            return control.progress(connection, event_type, generation) if generation else {}
+            generation = progress.generation(connection, event_type)
+            return progress.progress(connection, event_type, generation) if generation else {}
 
     def watermark(self, event_type: str) -> datetime | None:
         """The contract's watermark."""
-        return control.watermark(self.progress(event_type))
+        return progress.watermark(self.progress(event_type))
 
     def refusal(self, event_type: str) -> str:
         with postgres.connect(self.settings) as connection:
-            return liveness.said(connection)[event_type].refusal or ""
+            return heartbeat.said(connection)[event_type].refusal or ""
 
     def rows(self, event_type: str) -> list[Any]:
         """Every raw row."""
@@ -142,7 +143,7 @@ class Application:
     def _is_committed(self, event_type: str) -> bool:
         topic = topic_state(self.settings, event_type)
         with postgres.connect(self.settings) as connection:
-            found = control.progress(connection, event_type, topic.generation)
+            found = progress.progress(connection, event_type, topic.generation)
         return {p: one.next for p, one in found.items()} == topic.end
 
     def wait_refused(self, event_type: str, command: str) -> str:

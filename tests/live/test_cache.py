@@ -12,7 +12,8 @@ import redis
 from tests.progress import commits, is_cached
 from tests.stack import Stack, wait_until
 from watershed.audit_cache import check_cache
-from watershed.stores import cache, cassandra, postgres
+from watershed.speed import cache
+from watershed.stores import cassandra, postgres
 
 EVENTS = ("--rate", "0", "--count", "2000")
 

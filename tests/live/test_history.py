@@ -8,8 +8,9 @@ from pathlib import Path
 from tests.live.application import Application, application
 from tests.stack import Stack
 from watershed.committed import snapshot
-from watershed.stores import control, history, lease, postgres
-from watershed.stores.commit import OffsetRange, commit
+from watershed.speed import history, lease, progress
+from watershed.speed.commit import OffsetRange, commit
+from watershed.stores import postgres
 from watershed.stores.topics import topic_state
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,7 +21,7 @@ def _commit(app: Application, seconds: list[int]) -> None:
     contract = app.contract("aged")
     with postgres.connect(app.settings) as connection:
         topic = topic_state(app.settings, "aged")
-        control.resume(connection, contract, topic)
+        progress.resume(connection, contract, topic)
         epoch = lease.acquire(connection, "aged", "test")
         assert epoch is not None
         for offset, second in enumerate(seconds):

@@ -11,7 +11,8 @@ import pytest
 from tests.live.application import application
 from tests.stack import Stack, wait_until
 from watershed.errors import OvertakenError
-from watershed.stores import lease, postgres
+from watershed.speed import lease
+from watershed.stores import postgres
 
 
 def test_a_second_application_gives_way_and_a_zombie_changes_nothing(

@@ -16,9 +16,10 @@ from watershed.contracts.validate import MAX_EVENT_BYTES, MAX_KEPT_BYTES
 from watershed.coverage import ALWAYS
 from watershed.errors import OvertakenError, ProgressError
 from watershed.producer.ack_log import AckLog, Record
+from watershed.speed import flow, progress
+from watershed.speed.commit import OffsetRange, commit
 from watershed.stack.home import ROOT
-from watershed.stores import cassandra, control, flow, postgres
-from watershed.stores.commit import OffsetRange, commit
+from watershed.stores import cassandra, postgres
 from watershed.stores.raw import BLOCK
 
 REJECTED = sorted((ROOT / "schemas" / "transaction" / "rejected").glob("*.json"))
@@ -77,7 +78,7 @@ def _send(
 def _quarantined(stack: Stack, places: list[tuple[int, int]]) -> set[tuple[str, bytes | None]]:
     parts = {(partition, offset // BLOCK) for partition, offset in places}
     with postgres.connect(stack.settings) as connection:
-        generation = control.generation(connection, "transaction")
+        generation = progress.generation(connection, "transaction")
     with cassandra.connect(stack.settings) as session:
         return {
             (row.reason, row.value)

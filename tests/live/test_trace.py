@@ -9,7 +9,8 @@ from uuid import uuid4
 from tests.oracle import Oracle
 from tests.records import event, run, send
 from tests.stack import Stack
-from watershed.stores import control, postgres
+from watershed.speed import progress
+from watershed.stores import postgres
 
 
 def trace(stack: Stack, *arguments: str) -> Any:
@@ -26,7 +27,7 @@ def test_a_critical_event_is_found_in_every_store(stack: Stack, oracle: Oracle, 
     verify()
     [found] = trace(stack, event_id.upper())["occurrences"]
     with postgres.connect(stack.settings) as connection:
-        committed = control.sequence(connection, "transaction")
+        committed = progress.sequence(connection, "transaction")
     assert (found["place"], found["in_kafka"]) == (str(place), True)
     assert found["kafka_time"] <= found["arrival_time"] <= found["batch"]["committed_at"]
     assert found["batch"]["sequence"] <= committed

@@ -10,7 +10,8 @@ from tests.live.application import Application, application
 from tests.stack import Stack
 from watershed.contracts.model import Contract
 from watershed.errors import ContractError
-from watershed.stores import control, postgres, versions
+from watershed.speed import contract_versions, progress
+from watershed.stores import postgres
 from watershed.stores.topics import topic_state
 
 
@@ -29,8 +30,8 @@ def _changed(app: Application, old: str, new: str) -> Contract:
 
 def _start(app: Application, contract: Contract) -> None:
     with postgres.connect(app.settings) as connection:
-        at = control.resume(connection, contract, topic_state(app.settings, "versioned"))
-        versions.take(connection, contract, at)
+        at = progress.resume(connection, contract, topic_state(app.settings, "versioned"))
+        contract_versions.take(connection, contract, at)
 
 
 NEW_FIELD = """fields:

@@ -9,7 +9,7 @@ import pytest
 
 from watershed.contracts.model import Contract
 from watershed.searching import PIECE, as_id, pieces
-from watershed.stores.batches import Span
+from watershed.speed.time_index import Span
 from watershed.stores.raw import BLOCK
 from watershed.tracing import Searched, floored, searched
 

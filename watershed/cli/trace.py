@@ -26,8 +26,8 @@ from watershed.cli.shared import (
     print_columns,
 )
 from watershed.cli.values import clock, for_json, safe
+from watershed.speed.flow import Sum
 from watershed.stack.home import Home
-from watershed.stores.flow import Sum
 from watershed.tracing import Critical, Occurrence, Searched, Stored, Trace
 from watershed.tracing import trace as look_for
 

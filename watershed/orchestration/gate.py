@@ -16,7 +16,8 @@ from psycopg2.extensions import connection as Connection
 from watershed.errors import StoreError
 from watershed.orchestration import messages, ranges
 from watershed.settings import load_settings
-from watershed.stores import control, postgres, reference
+from watershed.speed import progress
+from watershed.stores import postgres, reference
 
 POLL_S = 2.0
 
@@ -92,7 +93,7 @@ def look(event_type: str, until: datetime | None) -> str | None:
 
 def missing(connection: Connection, event_type: str, until: datetime | None) -> str | None:
     """What an enrichment up to ``until`` lacks, in this connection's transaction."""
-    watermark = control.complete_until(connection, event_type)
+    watermark = progress.complete_until(connection, event_type)
     return messages.incomplete(event_type, watermark, until, _has_snapshot(connection))
 
 

@@ -11,8 +11,8 @@ from psycopg2.extensions import connection as Connection
 from watershed.orchestration import messages
 from watershed.orchestration.messages import Query
 from watershed.orchestration.project import contracts, store
-from watershed.stores import batches, control, liveness, versions
-from watershed.stores.liveness import Said
+from watershed.speed import contract_versions, heartbeat, progress, time_index
+from watershed.speed.heartbeat import Said
 
 SILENT_MOST = timedelta(seconds=60)
 """It beats every second while it streams, every five while it is refused, and takes most of a
@@ -32,7 +32,7 @@ def check_streams() -> dict[str, float]:
     Raises AirflowFailException where one is silent, refuses to go on, or commits nothing.
     """
     with store() as (settings, connection):
-        said = liveness.said(connection)
+        said = heartbeat.said(connection)
         queries = [_query(connection, name, said[name]) for name in contracts(settings)]
     now = datetime.now(UTC)
     if faults := messages.standing_still(queries, now, SILENT_MOST, STILL_MOST):
@@ -47,9 +47,10 @@ def check_streams() -> dict[str, float]:
 def _query(connection: Connection, name: str, said: Said) -> Query:
     """What there is to know of a contract's query."""
     moved = (
-        batches.newest_commit(connection, name),
-        control.complete_until(connection, name),
-        versions.first_taken(connection, name),  # before its first batch it has nothing else
+        time_index.newest_commit(connection, name),
+        progress.complete_until(connection, name),
+        # Before its first batch it has nothing else.
+        contract_versions.first_taken(connection, name),
     )
     known = [time for time in moved if time]
     return Query(name, said.heartbeat_at, said.refusal, max(known, default=None))

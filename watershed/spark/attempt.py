@@ -21,9 +21,9 @@ from watershed.failpoint import failpoint
 from watershed.settings import Settings
 from watershed.spark import enrich, raw, staging
 from watershed.spark.enrich import Measured
+from watershed.speed.time_index import Stretch
 from watershed.stores import lake
 from watershed.stores.attempts import Attempt, Loaded
-from watershed.stores.batches import Stretch
 from watershed.stores.intervals import Interval
 
 ROWS_PER_TASK = 250_000

@@ -18,7 +18,6 @@ from psycopg2.extensions import connection as Connection
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from watershed.caching import CacheWriter
 from watershed.contracts.model import Contract
 from watershed.errors import OvertakenError
 from watershed.failpoint import failpoint
@@ -33,11 +32,13 @@ from watershed.spark.totals import (
     sums,
 )
 from watershed.spark.validate import JUDGED, validated
-from watershed.stores import critical, quarantine, raw
-from watershed.stores.cache import Change, milliseconds
-from watershed.stores.commit import commit
-from watershed.stores.control import Progress, advance_idle, progress
-from watershed.stores.critical import CriticalEvent
+from watershed.speed import critical
+from watershed.speed.cache import Change, milliseconds
+from watershed.speed.cache_writer import CacheWriter
+from watershed.speed.commit import commit
+from watershed.speed.critical import CriticalEvent
+from watershed.speed.progress import Progress, advance_idle, progress
+from watershed.stores import quarantine, raw
 from watershed.stores.topics import Broker
 
 HOUR_S = 3_600

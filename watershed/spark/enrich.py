@@ -19,7 +19,7 @@ from watershed.contracts.query import PLACE, Query
 from watershed.contracts.rules import EVENT
 from watershed.errors import ContractError
 from watershed.spark.totals import summable
-from watershed.stores.flow import total
+from watershed.speed.flow import total
 from watershed.stores.intervals import Interval
 
 NAMES = ArrayType(StringType())

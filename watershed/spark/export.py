@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 
 from watershed.spark import raw
 from watershed.spark.content import aggregates, content_of
+from watershed.speed.time_index import Stretch
 from watershed.stores import lake
-from watershed.stores.batches import Stretch
 from watershed.stores.reference import Content
 
 ROWS_PER_FILE = 2_000_000

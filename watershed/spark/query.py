@@ -15,7 +15,7 @@ from watershed.contracts.model import Contract
 from watershed.settings import Settings
 from watershed.spark.batch import events_of
 from watershed.spark.sink import Sink
-from watershed.stores.control import Progress
+from watershed.speed.progress import Progress
 
 
 def start(

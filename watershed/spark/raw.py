@@ -18,7 +18,7 @@ from watershed.contracts.model import Contract
 from watershed.errors import StoreError
 from watershed.settings import Settings
 from watershed.spark.types import spark_type
-from watershed.stores.batches import Stretch
+from watershed.speed.time_index import Stretch
 from watershed.stores.raw import BLOCK, table
 
 KEY = ["generation", "kafka_partition", "offset_block"]

@@ -15,7 +15,6 @@ from pyspark.errors import AnalysisException, StreamingQueryException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from watershed.caching import CacheWriter
 from watershed.contracts.model import Contract
 from watershed.errors import (
     ContractError,
@@ -31,7 +30,9 @@ from watershed.spark.batch import BatchWriter
 from watershed.spark.cassandra import renew_session
 from watershed.spark.query import scratch, start
 from watershed.spark.sink import Sink
-from watershed.stores import cassandra, control, flow, history, lease, liveness, postgres, versions
+from watershed.speed import contract_versions, flow, heartbeat, history, lease, progress
+from watershed.speed.cache_writer import CacheWriter
+from watershed.stores import cassandra, postgres
 from watershed.stores.topics import Broker
 from watershed.stores.unavailable import UNAVAILABLE
 
@@ -94,7 +95,7 @@ class ContractStream(threading.Thread):
                 self._failures += 1
                 log.warning("%s: again in %s s: %s", self._contract.type, pause, brief(error))
                 if self._failures >= TROUBLED_TRIES:
-                    self._note(liveness.struggle, brief(error))
+                    self._note(heartbeat.struggle, brief(error))
                 self._halt.wait(pause)
             except (ProgressError, ContractError, StoreError) as error:
                 self._refuse(error)
@@ -106,7 +107,7 @@ class ContractStream(threading.Thread):
         if str(error) != self._refusal:
             log.error("%s: %s", self._contract.type, error)
         self._refusal = str(error)
-        self._note(liveness.refuse, str(error))
+        self._note(heartbeat.refuse, str(error))
         self._halt.wait(REFUSED_PAUSE_S)
 
     def _note(self, note: Callable[[Connection, str, str], None], what: str) -> None:
@@ -156,11 +157,11 @@ class ContractStream(threading.Thread):
             cassandra.connect(self._settings) as session,
         ):
             topic = broker.topic()
-            at = control.resume(own, self._contract, topic)
-            if versions.check(own, self._contract):
+            at = progress.resume(own, self._contract, topic)
+            if contract_versions.check(own, self._contract):
                 flow.ensure_tables(own, self._contract)
                 cassandra.ensure_tables(self._settings, [self._contract])
-            versions.take(own, self._contract, at)
+            contract_versions.take(own, self._contract, at)
             self._cache.start_anew()
             writer = BatchWriter(
                 self._settings, self._contract, topic.generation, epoch, connection, session,
@@ -189,7 +190,7 @@ class ContractStream(threading.Thread):
             if sink.has_succeeded:
                 self._failures, self._refusal = 0, ""
                 if self._has_noted:
-                    liveness.go_on(own, self._contract.type)
+                    heartbeat.go_on(own, self._contract.type)
                     self._has_noted = False
             if time.monotonic() - maintained > MAINTAIN_S:
                 maintained = time.monotonic()

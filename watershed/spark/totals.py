@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 
 from watershed.contracts.model import Contract
 from watershed.errors import ProgressError
-from watershed.stores.cache import milliseconds
-from watershed.stores.commit import OffsetRange
-from watershed.stores.control import Progress
-from watershed.stores.flow import Sum, total
+from watershed.speed.cache import milliseconds
+from watershed.speed.commit import OffsetRange
+from watershed.speed.flow import Sum, total
+from watershed.speed.progress import Progress
 
 
 def summed(events: DataFrame, contract: Contract) -> DataFrame:

@@ -22,7 +22,7 @@ from watershed.spark import batch, enrich
 from watershed.spark.session import batch_session
 from watershed.spark.totals import summed
 from watershed.spark.types import spark_type
-from watershed.stores.control import Progress
+from watershed.speed.progress import Progress
 from watershed.stores.intervals import Interval
 
 EXIT_S = 120

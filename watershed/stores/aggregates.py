@@ -17,7 +17,8 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
-from watershed.stores import facts, flow
+from watershed.speed import flow
+from watershed.stores import facts
 from watershed.stores.facts import TIME, report_of
 from watershed.stores.sql_types import identifiers, listed, sql_type, sum_type
 

@@ -9,14 +9,7 @@ from typing import NamedTuple
 import redis
 
 from watershed.contracts.model import Contract
-from watershed.stores.cache import (
-    COMPLETE,
-    Change,
-    events_key,
-    list_key,
-    milliseconds,
-    position_key,
-)
+from watershed.speed.cache import COMPLETE, Change, events_key, list_key, milliseconds, position_key
 
 
 class Entry(NamedTuple):

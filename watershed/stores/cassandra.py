@@ -23,7 +23,8 @@ from cassandra.query import named_tuple_factory
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
 from watershed.settings import Settings
-from watershed.stores import critical, quarantine, raw
+from watershed.speed import critical
+from watershed.stores import quarantine, raw
 from watershed.stores.cassandra_table import Table
 
 ADMIN = "watershed_admin"

@@ -16,7 +16,8 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
-from watershed.stores import attempts, facts, flow, staged, versions
+from watershed.speed import contract_versions, flow
+from watershed.stores import attempts, facts, staged
 from watershed.stores.attempts import Attempt
 from watershed.stores.sql_types import listed
 from watershed.stores.staged import FIRST
@@ -159,7 +160,7 @@ def _nulls(staged: _Staged) -> Iterator[Checked]:
 def _range(staged: _Staged) -> Iterator[Checked]:
     """The measure is within the bounds of a version that events came in under."""
     name = staged.contract.measure[1]
-    minimum, maximum = versions.bounds(staged.cursor.connection, staged.contract, name)
+    minimum, maximum = contract_versions.bounds(staged.cursor.connection, staged.contract, name)
     outside = staged.count(
         "SELECT count(*) FROM {staging} WHERE {field} < %(minimum)s OR {field} > %(maximum)s",
         minimum=minimum,

@@ -11,7 +11,8 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
-from watershed.stores import aggregates, facts, flow
+from watershed.speed import flow
+from watershed.stores import aggregates, facts
 from watershed.stores.checksums import checksums_by
 from watershed.stores.sql_types import identifiers, listed
 

@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import LeaseHeldError
-from watershed.stores import batches, control
+from watershed.speed import progress, time_index
 from watershed.stores.expiry import EXPIRY_MARGIN
 from watershed.stores.intervals import Interval
 from watershed.stores.locks import holder_of, try_lock_session, unlock_session
@@ -45,10 +45,10 @@ def days(connection: Connection, contract: Contract, now: datetime) -> Days:
 
     The time index begins with the first day of which raw rows may be left.
     """
-    generation = control.generation(connection, contract.type)
-    progress = control.progress(connection, contract.type, generation) if generation else {}
-    watermark = control.watermark(progress)
-    first = batches.oldest(connection, contract.type)
+    generation = progress.generation(connection, contract.type)
+    partitions = progress.progress(connection, contract.type, generation) if generation else {}
+    watermark = progress.watermark(partitions)
+    first = time_index.oldest(connection, contract.type)
     if watermark is None or first is None:
         return Days([], [], None)
     cursor = connection.cursor()

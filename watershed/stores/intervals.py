@@ -14,7 +14,8 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError, SettingsError
-from watershed.stores import batches, control, expiry, flow
+from watershed.speed import flow, progress, time_index
+from watershed.stores import expiry
 from watershed.stores.locks import lock_publishing
 from watershed.stores.operator_log import log_operation
 
@@ -115,7 +116,7 @@ def frontier(connection: Connection, contract: Contract, interval_s: int) -> Fro
     None while no first interval is complete.
     """
     check_width(contract, interval_s)
-    watermark = control.complete_until(connection, contract.type)
+    watermark = progress.complete_until(connection, contract.type)
     if watermark is None:
         return None
     begun = _settled(connection, contract)
@@ -142,7 +143,7 @@ def _begin(connection: Connection, contract: Contract, interval_s: int, complete
 
     What has expired is skipped: the flow, which goes back further, has its sums.
     """
-    oldest = batches.oldest(connection, contract.type), flow.oldest(connection, contract)
+    oldest = time_index.oldest(connection, contract.type), flow.oldest(connection, contract)
     start = end = floor(min((time for time in oldest if time), default=complete), interval_s)
     readable = expiry.readable_from(connection, contract) + expiry.LONGEST_RUN
     if start < readable:

@@ -13,7 +13,8 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError
-from watershed.stores import batches, intervals
+from watershed.speed import time_index
+from watershed.stores import intervals
 from watershed.stores.intervals import Interval
 
 
@@ -22,7 +23,7 @@ def portion(
 ) -> Interval:
     """The first intervals of an unsettled range, one at least, with ``most`` events or fewer; in
     this connection's transaction."""
-    full_at = batches.full_at(connection, contract.type, *whole, most)
+    full_at = time_index.full_at(connection, contract.type, *whole, most)
     if full_at is None:
         return whole
     line = max(whole.start + timedelta(seconds=interval_s), full_at)
@@ -35,7 +36,7 @@ def refuse_large(
     """Raise IntervalError where several intervals have more than ``most`` events; in this
     connection's transaction."""
     whole = Interval(parts[0].start, parts[-1].end)
-    full_at = batches.full_at(connection, contract.type, *whole, most)
+    full_at = time_index.full_at(connection, contract.type, *whole, most)
     if full_at is None or len(parts) == 1:
         return
     raise IntervalError(

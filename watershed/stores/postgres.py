@@ -14,7 +14,8 @@ from psycopg2.extensions import encrypt_password
 
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import control, flow, reference, report, versions
+from watershed.speed import contract_versions, flow, progress
+from watershed.stores import reference, report
 
 CONNECT_TIMEOUT_S = 5
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -85,9 +86,9 @@ def ensure_tables(settings: Settings, contracts: Iterable[Contract]) -> None:
         _migrate(settings)
         reference.ensure_tables(connection, settings.schemas_dir)
         for contract in contracts:
-            versions.check(connection, contract)
+            contract_versions.check(connection, contract)
             flow.ensure_tables(connection, contract)
-            control.register(connection, contract)
+            progress.register(connection, contract)
             report.ensure_tables(connection, contract, settings.schemas_dir)
         report.grant_reader(connection, settings)
         connection.commit()

@@ -15,7 +15,8 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
-from watershed.stores import aggregates, facts, flow, staged
+from watershed.speed import flow
+from watershed.stores import aggregates, facts, staged
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import DAY_S, Interval
 from watershed.stores.sql_types import identifiers, listed

@@ -13,7 +13,8 @@ from watershed.contracts.model import Contract
 from watershed.contracts.query import REPORT_FILE
 from watershed.errors import StoreError
 from watershed.settings import Settings
-from watershed.stores import aggregates, facts, flow, staged
+from watershed.speed import flow
+from watershed.stores import aggregates, facts, staged
 from watershed.stores.facts import SCHEMA
 from watershed.stores.locks import lock_publishing
 from watershed.stores.sql_types import identifiers

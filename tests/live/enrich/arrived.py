@@ -16,7 +16,8 @@ from watershed.errors import StoreError
 from watershed.settings import load_settings
 from watershed.spark import raw
 from watershed.spark.session import batch_session
-from watershed.stores import batches, postgres
+from watershed.speed import time_index
+from watershed.stores import postgres
 
 
 def main(event_type: str, *times: str) -> None:
@@ -25,7 +26,7 @@ def main(event_type: str, *times: str) -> None:
     start, end = map(datetime.fromisoformat, times)
     spark = batch_session(settings, "arrived")
     with postgres.connect(settings) as connection:
-        stretches = batches.arrived(connection, event_type, start, end)
+        stretches = time_index.arrived(connection, event_type, start, end)
     read = raw.read(spark, settings, contract, stretches, start, end)
     rows = read.drop(raw.COUNTED)
     said = ""

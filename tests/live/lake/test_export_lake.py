@@ -16,9 +16,9 @@ import pytest
 from tests.live.application import Application, application
 from tests.live.enrich.spark import run
 from tests.stack import Stack
+from watershed.speed.commit import OffsetRange, index
+from watershed.speed.progress import add_partition
 from watershed.stores import cassandra, exports, postgres
-from watershed.stores.commit import OffsetRange, index
-from watershed.stores.control import add_partition
 from watershed.stores.raw import BLOCK
 
 JOB = "jobs/export_lake.py"

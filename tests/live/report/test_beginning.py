@@ -11,7 +11,8 @@ from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import expiry, history, intervals, postgres, report
+from watershed.speed import history
+from watershed.stores import expiry, intervals, postgres, report
 from watershed.stores.intervals import Interval
 
 HOUR = timedelta(hours=1)

@@ -11,7 +11,8 @@ import pytest
 
 from tests.live.report.world import WIDTH, World, some_records
 from watershed.errors import AttemptError
-from watershed.stores import checks, publishing, staged, versions
+from watershed.speed import contract_versions
+from watershed.stores import checks, publishing, staged
 from watershed.stores.attempts import Attempt
 from watershed.stores.intervals import Interval
 
@@ -137,7 +138,7 @@ def test_what_an_older_version_allowed_is_in_range(
 ) -> None:
     """Else what came in before a deployment could never be settled after it."""
     if known:
-        versions.take(world.connection, world.contract, {})
+        contract_versions.take(world.connection, world.contract, {})
     bound = Decimal(10) if version == 2 else None
     amount = world.contract.fields["amount"].model_copy(
         update={"minimum": bound and -bound, "maximum": bound}

@@ -13,7 +13,8 @@ from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH_S, World, some_records
 from watershed.errors import IntervalError, LeaseHeldError, SettingsError
 from watershed.settings import Settings
-from watershed.stores import attempts, batches, control, intervals, postgres, versions
+from watershed.speed import contract_versions, progress, time_index
+from watershed.stores import attempts, intervals, postgres
 from watershed.stores.intervals import Interval
 
 MINUTE = timedelta(minutes=1)
@@ -54,10 +55,10 @@ def test_nothing_is_unsettled_before_an_interval_is_complete(
 
 def test_when_the_stream_last_got_on(world: World, dice: random.Random) -> None:
     """What the heartbeat asks, of a stream that has just begun, commits, and is idle."""
-    asked = batches.newest_commit, control.complete_until, versions.first_taken
+    asked = time_index.newest_commit, progress.complete_until, contract_versions.first_taken
     assert [ask(world.connection, "transaction") for ask in asked] == [None, None, None]
     began = world.query("SELECT clock_timestamp()")[0][0]
-    versions.take(world.connection, world.contract, {})
+    contract_versions.take(world.connection, world.contract, {})
     world.arrive(some_records(dice, [], START, START + MINUTE, 60))
     world.pass_time(START + 2 * MINUTE)
     committed, complete, taken = (ask(world.connection, "transaction") for ask in asked)

@@ -18,7 +18,8 @@ from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError
 from watershed.settings import Settings
-from watershed.stores import attempts, flow, history, intervals, report
+from watershed.speed import flow, history
+from watershed.stores import attempts, intervals, report
 from watershed.stores.intervals import Interval
 
 HOUR = timedelta(hours=1)

@@ -19,20 +19,11 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values, register_uuid
 
 from watershed.contracts.model import Contract
-from watershed.stores import (
-    attempts,
-    checks,
-    commit,
-    control,
-    flow,
-    intervals,
-    lease,
-    publishing,
-    staged,
-)
+from watershed.speed import commit, flow, lease, progress
+from watershed.speed.commit import OffsetRange
+from watershed.speed.flow import Sum
+from watershed.stores import attempts, checks, intervals, publishing, staged
 from watershed.stores.attempts import Attempt, Loaded
-from watershed.stores.commit import OffsetRange
-from watershed.stores.flow import Sum
 from watershed.stores.intervals import Interval
 from watershed.stores.topics import TopicState
 
@@ -78,7 +69,7 @@ class World:
         """Take the stream's place."""
         topic = dict.fromkeys(range(PARTITIONS), 0)
         state = TopicState(self.contract.topic.name, GENERATION, topic, topic)
-        control.resume(self.connection, self.contract, state)
+        progress.resume(self.connection, self.contract, state)
         epoch = lease.acquire(self.connection, self.contract.type, "test")
         assert epoch is not None
         self.epoch = epoch
@@ -90,7 +81,7 @@ class World:
     def pass_time(self, until: datetime) -> None:
         """Nothing more arrives before ``until``."""
         lease_epoch, ends = self.epoch, {p: self.next_offset[p] for p in range(PARTITIONS)}
-        control.advance_idle(
+        progress.advance_idle(
             self.connection, self.contract.type, GENERATION, lease_epoch, ends, until
         )
         self.clock = until

@@ -7,7 +7,8 @@ from operator import attrgetter
 from tests.live.application import Application
 from tests.progress import is_cached
 from tests.stack import wait_until
-from watershed.stores import cache, cassandra
+from watershed.speed import cache
+from watershed.stores import cassandra
 
 by_offset = attrgetter("kafka_offset")
 

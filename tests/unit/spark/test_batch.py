@@ -13,9 +13,9 @@ from watershed.contracts.load import load_contract
 from watershed.errors import ProgressError
 from watershed.spark.batch import newest
 from watershed.spark.totals import check_broker, check_clock, offset_ranges, sums
+from watershed.speed.critical import CriticalEvent
+from watershed.speed.progress import Progress
 from watershed.stack.home import ROOT
-from watershed.stores.control import Progress
-from watershed.stores.critical import CriticalEvent
 
 TRANSACTION = load_contract(ROOT / "schemas" / "transaction" / "contract.yaml")
 START = datetime(2026, 11, 23, tzinfo=UTC)

@@ -13,7 +13,7 @@ from tests.unit.spark.batches import Place, event, rows
 from watershed.errors import StoreError
 from watershed.spark import export, raw
 from watershed.spark.content import content
-from watershed.stores.batches import Stretch
+from watershed.speed.time_index import Stretch
 
 EVENTS = [event(name, Place(name, partition=name % 2, second=name)) for name in range(8)]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from watershed.contracts.load import load_contract
+from watershed.speed.contract_versions import definition
 from watershed.stack.home import ROOT
-from watershed.stores.versions import definition
 
 TRANSACTION = load_contract(ROOT / "schemas" / "transaction" / "contract.yaml")
 

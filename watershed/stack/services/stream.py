@@ -6,10 +6,10 @@ import sys
 import time
 
 from watershed.contracts.load import load_contracts
+from watershed.speed.heartbeat import said
 from watershed.stack.home import ROOT, Home
 from watershed.stack.service import Service
 from watershed.stack.spark import spark_environment
-from watershed.stores.liveness import said
 from watershed.stores.postgres import connect
 
 

@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import ProgressError, StoreError
-from watershed.stores import lease
+from watershed.speed import lease
 from watershed.stores.topics import TopicState
 
 

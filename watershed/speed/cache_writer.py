@@ -14,8 +14,9 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import cache, cassandra, control, postgres
-from watershed.stores.cache import Change
+from watershed.speed import cache, progress
+from watershed.speed.cache import Change
+from watershed.stores import cassandra, postgres
 from watershed.stores.unavailable import UNAVAILABLE
 
 log = logging.getLogger("watershed.cache")
@@ -104,7 +105,7 @@ class CacheWriter(threading.Thread):
         if time.monotonic() < self._rebuild_after:
             return
         with postgres.connect(self._settings) as connection:
-            committed = control.sequence(connection, self._contract.type)
+            committed = progress.sequence(connection, self._contract.type)
         have = cache.cached_sequence(self._client, self._contract.type)
         if have != committed:
             self._rebuild(have)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
-from watershed.stores import flow
+from watershed.speed import flow
 
 JOIN_AFTER = timedelta(days=1)
 JOIN_S = 300

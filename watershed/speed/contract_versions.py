@@ -16,7 +16,7 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import ContractError
-from watershed.stores.control import Progress
+from watershed.speed.progress import Progress
 
 
 def check(connection: Connection, contract: Contract) -> bool:

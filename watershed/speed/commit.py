@@ -9,8 +9,8 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import OvertakenError, ProgressError
-from watershed.stores import flow, lease
-from watershed.stores.flow import Position, Sum
+from watershed.speed import flow, lease
+from watershed.speed.flow import Position, Sum
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import control, critical, flow
-from watershed.stores.cache_scripts import ADD_EVENTS, ADVANCE, CLEAR_IF, SET_POSITION
-from watershed.stores.critical import CriticalEvent
-from watershed.stores.flow import Position
+from watershed.speed import critical, flow, progress
+from watershed.speed.cache_scripts import ADD_EVENTS, ADVANCE, CLEAR_IF, SET_POSITION
+from watershed.speed.critical import CriticalEvent
+from watershed.speed.flow import Position
 
 TIMEOUT_S = 2
 COMPLETE = "complete"
@@ -122,7 +122,7 @@ def rebuild(
     """Make the cache again from the stores as of one commit; that commit's number."""
     change = expected(contract, connection, session, keyspace)
     have = cached_sequence(client, contract.type)
-    restored = have > control.sequence(connection, contract.type)
+    restored = have > progress.sequence(connection, contract.type)
     # PostgreSQL was restored from an older copy: so shall the cache. A writer that slept since it
     # read `change` sees the newer commits here, and takes nothing away.
     if restored and client.eval(CLEAR_IF, 1, sequence_key(contract.type), have):
@@ -143,13 +143,13 @@ def expected(
     """What the cache should hold as of the last commit, of some entities or of all."""
     connection.rollback()
     connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    sequence = control.sequence(connection, contract.type)
+    sequence = progress.sequence(connection, contract.type)
     positions = flow.positions(connection, contract)
-    progress = control.all_progress(connection, contract.type)
+    partitions = progress.all_progress(connection, contract.type)
     connection.rollback()
     if entities is None:
         entities = critical.entities(session, keyspace, contract)
-    committed = {place: state.next for place, state in progress.items()}
+    committed = {place: state.next for place, state in partitions.items()}
     events = [
         event
         for entity in entities

@@ -1,0 +1,1 @@
+"""What the stream keeps: its commits and progress, sums, critical events, the cache."""
