@@ -21,13 +21,13 @@ from benchmarks.rest import rest
 from benchmarks.servers import run, servers
 from benchmarks.stream import streaming, wait_caught_up, wait_started
 from benchmarks.topic import fill
+from watershed.batch.intervals import floor
 from watershed.cli.shared import AsJson, fail, say
 from watershed.contracts.load import load_contract
 from watershed.errors import WatershedError
 from watershed.settings import Settings
 from watershed.stack.home import ROOT, Home
 from watershed.stores import postgres
-from watershed.stores.intervals import floor
 
 TOPIC = "transaction"
 PORT_OFFSET = 22_000  # its ports lie below those that clients are given

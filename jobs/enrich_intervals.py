@@ -11,6 +11,8 @@ import argparse
 import logging
 from collections.abc import Sequence
 
+from watershed.batch import attempts, staging_table
+from watershed.batch.attempts import Attempt, Loaded
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.contracts.query import Query, read_query
@@ -20,8 +22,7 @@ from watershed.spark.attempt import Clock, Enrichment
 from watershed.spark.program import run_job
 from watershed.spark.session import batch_session
 from watershed.speed import time_index
-from watershed.stores import attempts, postgres, reference, staged
-from watershed.stores.attempts import Attempt, Loaded
+from watershed.stores import postgres, reference
 
 log = logging.getLogger("watershed.enrich")
 
@@ -35,7 +36,7 @@ def run(settings: Settings, number: int) -> None:
         folder = reference.get(connection, attempt.snapshot).folder
         connection.rollback()
         with attempts.enriching(connection, attempt.type):
-            staged.make(connection, attempt)
+            staging_table.make(connection, attempt)
             with clock.stage("find"):
                 stretches = time_index.arrived(connection, attempt.type, attempt.start, attempt.end)
             connection.rollback()

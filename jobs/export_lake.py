@@ -18,6 +18,8 @@ from datetime import UTC, date, datetime, timedelta
 from psycopg2.extensions import connection as Connection
 from pyspark.sql import DataFrame, SparkSession
 
+from watershed.batch import lake_exports
+from watershed.batch.lake_exports import Days
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
@@ -28,9 +30,8 @@ from watershed.spark.program import run_job
 from watershed.spark.session import batch_session
 from watershed.speed import time_index
 from watershed.speed.time_index import Stretch
-from watershed.stores import exports, lake, postgres
+from watershed.stores import lake, postgres
 from watershed.stores.alerts import alert
-from watershed.stores.exports import Days
 
 SOURCE = "export_lake"
 WARN_SHARE = 4
@@ -62,9 +63,9 @@ def run(settings: Settings, wanted: date | None, event_type: str | None) -> None
 def export_due(settings: Settings, contract: Contract, wanted: date | None) -> list[date]:
     """Export a contract's due days, or one of them; the days that have expired."""
     now = datetime.now(UTC)
-    with postgres.connect(settings) as connection, exports.exporting(connection, contract):
+    with postgres.connect(settings) as connection, lake_exports.exporting(connection, contract):
         with connection:
-            found = exports.days(connection, contract, now)
+            found = lake_exports.days(connection, contract, now)
             warn(connection, contract, found, now)
         for day in chosen(contract, found, wanted):
             export_day(batch_session(settings, SOURCE), settings, connection, contract, day)
@@ -89,7 +90,7 @@ def chosen(contract: Contract, found: Days, wanted: date | None) -> Iterator[dat
 def warn(connection: Connection, contract: Contract, found: Days, now: datetime) -> None:
     """Raise an alert, uncommitted, when the oldest day has not much time left."""
     ttl = timedelta(days=contract.retention.ttl_days)
-    if found.due and exports.of_day(found.due[0]).start + ttl - now < ttl / WARN_SHARE:
+    if found.due and lake_exports.of_day(found.due[0]).start + ttl - now < ttl / WARN_SHARE:
         message = f"{contract.type}: {found.due[0]} is not in the lake, and expires within"
         message += f" {ttl / WARN_SHARE}\n  -> look why the DAG {SOURCE} fails"
         log.warning("%s", message)
@@ -100,7 +101,7 @@ def export_day(
     spark: SparkSession, settings: Settings, connection: Connection, contract: Contract, day: date
 ) -> None:
     """Read a day from the raw store, and put it into the lake."""
-    start, end = exports.of_day(day)
+    start, end = lake_exports.of_day(day)
     stretches = time_index.arrived(connection, contract.type, start, end)
     connection.rollback()
     rows = raw.read(spark, settings, contract, stretches, start, end)
@@ -120,11 +121,11 @@ def put(
     made = lake.making(settings.lake_dir, f"{contract.type}-{day}")
     try:
         content = export.write(spark, rows, stretches, made)
-        lake.keep(made, settings.lake_dir / exports.folder(contract, day))
+        lake.keep(made, settings.lake_dir / lake_exports.folder(contract, day))
     finally:
         lake.take_away(made)
     failpoint("day_in_place", settings.scratch_dir)
-    exports.record(connection, contract, day, content)
+    lake_exports.record(connection, contract, day, content)
     log.info("type=%s day=%s rows=%s checksum=%s", contract.type, day, *content)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import aggregates
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.stores import aggregates, alerts, postgres
+from watershed.stores import alerts, postgres
 
 ALERT_AGE = timedelta(days=7)
 """Older alerts are no news."""

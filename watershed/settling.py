@@ -16,23 +16,22 @@ from typing import NamedTuple
 import stamina
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import (
+    attempts,
+    expiry,
+    facts,
+    intervals,
+    publish,
+    quality_checks,
+    staging_table,
+)
+from watershed.batch.attempts import Attempt
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.contracts.query import read_query
 from watershed.errors import AttemptError, IntervalError, LeaseHeldError
 from watershed.settings import Settings
-from watershed.stores import (
-    attempts,
-    checks,
-    expiry,
-    facts,
-    intervals,
-    postgres,
-    publishing,
-    reference,
-    staged,
-)
-from watershed.stores.attempts import Attempt
-from watershed.stores.intervals import Interval
+from watershed.stores import postgres, reference
 from watershed.stores.locks import holder_of, try_lock_session, unlock_session
 from watershed.stores.operator_log import log_operation
 
@@ -205,21 +204,23 @@ def _settle(
     parts: list[Interval],
     run_id: str,
     load: Load,
-) -> list[publishing.Published]:
+) -> list[publish.Published]:
     """One attempt, from its beginning to its end."""
     _wait_free(connection, contract)
     attempt = attempts.begin(
         connection, contract, parts, inputs.snapshot, inputs.query_sha256, run_id
     )
     load(attempt)
-    failed = [one for one in checks.check_staging(connection, contract, attempt) if not one.ok]
+    failed = [
+        one for one in quality_checks.check_staging(connection, contract, attempt) if not one.ok
+    ]
     if failed:
         what = "; ".join(f"{one.name}: {one.observed}, not {one.expected}" for one in failed)
         raise AttemptError(
             f"attempt {attempt.attempt} does not pass its checks: {what}",
-            f"look at staging.{staged.name(attempt)}; then run the command again",
+            f"look at staging.{staging_table.name(attempt)}; then run the command again",
         )
-    return publishing.publish(connection, contract, attempt)
+    return publish.publish(connection, contract, attempt)
 
 
 def _wait_free(connection: Connection, contract: Contract) -> None:

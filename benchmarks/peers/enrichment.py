@@ -16,6 +16,9 @@ from typing import Any
 from psycopg2.extensions import connection as Connection
 from pyspark.sql import SparkSession
 
+from watershed.batch import attempts, publish, quality_checks, staging_table
+from watershed.batch.attempts import Attempt
+from watershed.batch.intervals import Interval
 from watershed.contracts.load import load_contract
 from watershed.contracts.query import read_query
 from watershed.errors import WatershedError
@@ -23,9 +26,7 @@ from watershed.settings import Settings, load_settings
 from watershed.spark.attempt import Clock, Enrichment
 from watershed.spark.session import batch_session
 from watershed.speed import time_index
-from watershed.stores import attempts, checks, postgres, publishing, reference, staged
-from watershed.stores.attempts import Attempt
-from watershed.stores.intervals import Interval
+from watershed.stores import postgres, reference
 
 TYPE = "transaction"
 TABLE = "staging.bench_naive"
@@ -50,11 +51,11 @@ class Rounds:
         attempts.note_loaded(self.connection, attempt, loaded)
         contract = self.work.contract
         with clock.stage("quality"):
-            found = checks.check_staging(self.connection, contract, attempt)
+            found = quality_checks.check_staging(self.connection, contract, attempt)
         if failed := [one for one in found if not one.ok]:
             raise WatershedError(f"the checks do not hold: {failed}")
         with clock.stage("publish"):
-            publishing.publish(self.connection, contract, attempt)
+            publish.publish(self.connection, contract, attempt)
         return {"events": loaded[0].events, "stages": clock.seconds}
 
     def naive(self) -> float:
@@ -76,7 +77,7 @@ class Rounds:
             self.connection, work.contract, [self.interval], self.snapshot, work.query.sha256,
             "bench",
         )  # fmt: skip
-        staged.make(self.connection, attempt)
+        staging_table.make(self.connection, attempt)
         return attempt
 
 

@@ -21,10 +21,11 @@ from tests.batch.conftest import (
 )
 from tests.batch.processes import lose_a_row
 from tests.stack import Stack
+from watershed.batch import attempts
+from watershed.batch.checksums import checksums
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
-from watershed.stores import attempts, postgres, reference
-from watershed.stores.checksums import checksums
-from watershed.stores.intervals import Interval
+from watershed.stores import postgres, reference
 
 STEP = timedelta(seconds=INTERVAL_S)
 BRANCH, MOVED = "Kazan", "moved by a test"

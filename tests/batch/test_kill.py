@@ -24,10 +24,10 @@ from tests.batch.processes import drivers, held, kill_task, spark, wait_blocked,
 from tests.batch.settled import expected, inconsistencies, reported
 from tests.oracle import Oracle
 from tests.stack import Stack, ended, wait_until
+from watershed.batch.checksums import checksums
+from watershed.batch.intervals import floor
 from watershed.contracts.model import Contract
 from watershed.stores import postgres
-from watershed.stores.checksums import checksums
-from watershed.stores.intervals import floor
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("settled")]
 

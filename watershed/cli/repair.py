@@ -16,6 +16,7 @@ from rich.progress import Progress
 from rich.prompt import Confirm
 
 from watershed import rebuilding, repairing, settling
+from watershed.batch import intervals
 from watershed.cli.shared import AsJson, HomePath, cannot, err, moment, out, say
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
@@ -24,7 +25,7 @@ from watershed.repairing import Repair
 from watershed.settings import Settings
 from watershed.stack.enriching import enrich
 from watershed.stack.home import Home
-from watershed.stores import intervals, postgres
+from watershed.stores import postgres
 from watershed.stores.unavailable import UNAVAILABLE
 
 EventType = Annotated[str, typer.Argument(metavar="TYPE", help="An event type: transaction.")]

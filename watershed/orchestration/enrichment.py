@@ -13,6 +13,17 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import (
+    attempts,
+    intervals,
+    quality_checks,
+    run_size,
+    staging_table,
+)
+from watershed.batch.attempts import Attempt
+from watershed.batch.intervals import Interval
+from watershed.batch.publish import publish as publish_attempt
+from watershed.batch.reconcile import reconcile as reconcile_intervals
 from watershed.contracts.model import Contract
 from watershed.contracts.query import read_query
 from watershed.orchestration import messages, ranges
@@ -20,18 +31,7 @@ from watershed.orchestration.inputs import choose_snapshot
 from watershed.orchestration.project import contract_of, store
 from watershed.orchestration.ranges import Choice
 from watershed.settings import Settings
-from watershed.stores import (
-    attempts,
-    checks,
-    intervals,
-    portions,
-    publishing,
-    reconciliation,
-    reference,
-    staged,
-)
-from watershed.stores.attempts import Attempt
-from watershed.stores.intervals import Interval
+from watershed.stores import reference
 
 Numbers = dict[str, Any]
 UNEXPLAINED_MAX = 20
@@ -94,11 +94,11 @@ def _parts(
             span = intervals.unsettled(connection, contract, width)
             if span:
                 most = settings.batch_max_events
-                span = portions.portion(connection, contract, span, width, most)
+                span = run_size.portion(connection, contract, span, width, most)
     if span is None:
         raise AirflowSkipException("everything up to the watermark is settled")
     parts = intervals.plan(connection, contract, span, width)
-    portions.refuse_large(connection, contract, parts, settings.batch_max_events)
+    run_size.refuse_large(connection, contract, parts, settings.batch_max_events)
     return parts
 
 
@@ -127,12 +127,12 @@ def check(number: int) -> Numbers:
     with store() as (settings, connection):
         attempt = attempts.read(connection, number)
         contract = contract_of(settings, attempt.type)
-        found = checks.check_staging(connection, contract, attempt)
+        found = quality_checks.check_staging(connection, contract, attempt)
         loaded = attempts.loaded(connection, attempt)
     failed = {one.name: f"{one.observed}, must be {one.expected}" for one in found if not one.ok}
     if failed:
         raise AirflowFailException(
-            messages.failed_checks(contract.type, staged.name(attempt), failed)
+            messages.failed_checks(contract.type, staging_table.name(attempt), failed)
         )
     unmatched = Counter[str]()
     for one in loaded:
@@ -151,7 +151,7 @@ def publish(number: int) -> Numbers:
     with store() as (settings, connection):
         attempt = attempts.read(connection, number)
         contract = contract_of(settings, attempt.type)
-        done = publishing.publish(connection, contract, attempt)
+        done = publish_attempt(connection, contract, attempt)
     return {
         "intervals": len(done),
         "rows": sum(one.rows for one in done),
@@ -170,7 +170,7 @@ def reconcile(number: int, event: Any) -> Numbers:
         attempt = attempts.read(connection, number)
         contract = contract_of(settings, attempt.type)
         within = Interval(attempt.start, attempt.end)
-        found = reconciliation.reconcile(connection, contract, within)
+        found = reconcile_intervals(connection, contract, within)
     if found.unexplained:
         shown = [list(map(str, (s.interval_start, *s.groups, s.value, s.events)))
                  for s in found.unexplained[:UNEXPLAINED_MAX]]  # fmt: skip

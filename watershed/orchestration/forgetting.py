@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from watershed.batch import report, staging_table
 from watershed.orchestration.project import contracts, store
-from watershed.stores import alerts, reference, report, staged
+from watershed.stores import alerts, reference
 
 UNPUBLISHED = timedelta(days=2)
 """So long what was loaded and not published may be looked at: somebody may want to know why."""
@@ -23,7 +24,7 @@ def forget() -> dict[str, Any]:
             for one in contracts(settings).values()
             if one.report
         }
-        tables = staged.forget(connection, now - UNPUBLISHED)
+        tables = staging_table.forget(connection, now - UNPUBLISHED)
         with connection:
             raised = alerts.prune(connection, now - ALERTS)
         snapshots = reference.prune(connection)

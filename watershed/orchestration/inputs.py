@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
+from watershed.batch.intervals import Interval
 from watershed.errors import IntervalError
-from watershed.stores.intervals import Interval
 
 NEWEST = "newest"
 AS_SETTLED = "as settled"

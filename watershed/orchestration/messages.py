@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from watershed.stores.reconciliation import Unexplained
+from watershed.batch.reconcile import Unexplained
 
 FAULTS_MAX = 5
 CLOCK = "%Y-%m-%d %H:%M:%S"

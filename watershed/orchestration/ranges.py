@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, NamedTuple
 
+from watershed.batch.intervals import Frontier, Interval, floor
 from watershed.errors import SettingsError, WatershedError
-from watershed.stores.intervals import Frontier, Interval, floor
 
 KEY_FORMAT = "%Y-%m-%dT%H:%M"
 """Of a partition key: the interval's start in UTC."""

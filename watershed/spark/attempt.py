@@ -14,6 +14,8 @@ from pyspark import StorageLevel
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
+from watershed.batch.attempts import Attempt, Loaded
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.contracts.query import Query
 from watershed.errors import StoreError
@@ -23,8 +25,6 @@ from watershed.spark import enrich, raw, staging
 from watershed.spark.enrich import Measured
 from watershed.speed.time_index import Stretch
 from watershed.stores import lake
-from watershed.stores.attempts import Attempt, Loaded
-from watershed.stores.intervals import Interval
 
 ROWS_PER_TASK = 250_000
 """Events that a task sorts by id: some 60 MB."""

@@ -14,13 +14,13 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType
 
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import UNMATCHED, Contract
 from watershed.contracts.query import PLACE, Query
 from watershed.contracts.rules import EVENT
 from watershed.errors import ContractError
 from watershed.spark.totals import summable
 from watershed.speed.flow import total
-from watershed.stores.intervals import Interval
 
 NAMES = ArrayType(StringType())
 WEIGHTS = 997

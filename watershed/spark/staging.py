@@ -20,13 +20,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, StringType
 
+from watershed.batch import facts, staging_table
+from watershed.batch.attempts import Attempt
 from watershed.contracts.model import Contract
 from watershed.contracts.query import Query
 from watershed.errors import AttemptError, ContractError
 from watershed.settings import Settings
 from watershed.spark.enrich import WEIGHTS, Measured
-from watershed.stores import facts, lake, postgres, staged
-from watershed.stores.attempts import Attempt
+from watershed.stores import lake, postgres
 from watershed.stores.sql_types import identifiers
 
 CONNECTIONS = 2
@@ -45,7 +46,7 @@ def columns(
 
     Raises ContractError for one that it has not.
     """
-    wanted = list(facts.columns(connection, staged.name(attempt), staged.SCHEMA))
+    wanted = list(facts.columns(connection, staging_table.name(attempt), staging_table.SCHEMA))
     if missing := [name for name in wanted if name not in has]:
         raise ContractError(
             f"schemas/{contract.type}/enrich.sql does not return {', '.join(missing)}, which"
@@ -108,7 +109,7 @@ def copy(settings: Settings, attempt: Attempt, names: Sequence[str], folder: Pat
 
 def _copy(settings: Settings, attempt: Attempt, names: Sequence[str], files: list[Path]) -> int:
     statement = sql.SQL("COPY {} ({}) FROM STDIN (ENCODING 'UTF8')").format(
-        staged.table(attempt), identifiers(names)
+        staging_table.table(attempt), identifiers(names)
     )
     copied = 0
     with postgres.connect(settings) as connection, connection:
@@ -134,7 +135,7 @@ def measured(
             "SELECT interval_start, count(*), count(*) FILTER (WHERE NOT is_first), sum({measure}),"
             " sum(({measure} + 1) * ((payload_hash %% %(n)s + %(n)s) %% %(n)s))"
             " FROM {staging} GROUP BY interval_start"
-        ).format(measure=sql.Identifier(contract.measure[1]), staging=staged.table(attempt)),
+        ).format(measure=sql.Identifier(contract.measure[1]), staging=staging_table.table(attempt)),
         {"n": WEIGHTS},
     )
     found = {start: Measured(*rest) for start, *rest in cursor.fetchall()}
@@ -159,7 +160,7 @@ def unmatched(
         sql.SQL(
             "SELECT interval_start, name, count(*) FROM {}, unnest(unmatched) AS name"
             " GROUP BY interval_start, name ORDER BY interval_start, name"
-        ).format(staged.table(attempt))
+        ).format(staging_table.table(attempt))
     )
     found: dict[datetime, dict[str, int]] = defaultdict(dict)
     for start, name, count in cursor.fetchall():

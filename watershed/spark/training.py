@@ -15,6 +15,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from watershed.batch.intervals import Interval
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.settings import Settings, load_settings
@@ -23,7 +24,6 @@ from watershed.spark.session import batch_session
 from watershed.spark.totals import summed
 from watershed.spark.types import spark_type
 from watershed.speed.progress import Progress
-from watershed.stores.intervals import Interval
 
 EXIT_S = 120
 EVENTS = 2_000

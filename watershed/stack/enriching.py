@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 
+from watershed.batch.attempts import Attempt
 from watershed.errors import StackError
 from watershed.settings import PREFIX
 from watershed.stack.home import ROOT, Home
 from watershed.stack.processes import environment
 from watershed.stack.spark import spark_environment
-from watershed.stores.attempts import Attempt
 
 LOG = "rebuild"
 SHOWN = 3

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import aggregates, facts
+from watershed.batch.checksums import checksums_by
 from watershed.contracts.model import Contract
 from watershed.speed import flow
-from watershed.stores import aggregates, facts
-from watershed.stores.checksums import checksums_by
 from watershed.stores.sql_types import identifiers, listed
 
 CLOCK = "%Y-%m-%d %H:%M"

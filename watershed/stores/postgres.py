@@ -12,10 +12,11 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import encrypt_password
 
+from watershed.batch import report
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
 from watershed.speed import contract_versions, flow, progress
-from watershed.stores import reference, report
+from watershed.stores import reference
 
 CONNECT_TIMEOUT_S = 5
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -13,10 +13,11 @@ import pytest
 from tests.live.enrich.spark import JOB, start
 from tests.live.enrich.world import World
 from tests.stack import ended, wait_until
+from watershed.batch import attempts
+from watershed.batch.attempts import Attempt
+from watershed.batch.intervals import Interval
 from watershed.parent import ORPHANED
-from watershed.stores import attempts, postgres
-from watershed.stores.attempts import Attempt
-from watershed.stores.intervals import Interval
+from watershed.stores import postgres
 
 CENT = Decimal("0.01")
 EVENT = (

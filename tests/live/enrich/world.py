@@ -13,12 +13,13 @@ from psycopg2.extensions import connection as Connection
 
 from tests.live.enrich.spark import JOB, run
 from tests.stack import Stack
+from watershed.batch import attempts, staging_table
+from watershed.batch.attempts import Attempt
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.contracts.query import read_query
 from watershed.settings import Settings
-from watershed.stores import attempts, cassandra, postgres, reference, staged
-from watershed.stores.attempts import Attempt
-from watershed.stores.intervals import Interval
+from watershed.stores import cassandra, postgres, reference
 
 COLUMNS = (
     "generation, kafka_partition, kafka_offset, arrival_time, transaction_id, event_time, branch,"
@@ -82,7 +83,7 @@ class World:
 
     def staged(self, attempt: Attempt, columns: str) -> list[tuple[Any, ...]]:
         """Columns of the staging table, in the order of the first three of them."""
-        table = f"staging.{staged.name(attempt)}"
+        table = f"staging.{staging_table.name(attempt)}"
         return self.query(f"SELECT {columns} FROM {table} ORDER BY 1, 2, 3")
 
     def noted(self, attempt: Attempt) -> list[tuple[Any, ...]]:

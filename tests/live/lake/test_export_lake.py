@@ -16,9 +16,10 @@ import pytest
 from tests.live.application import Application, application
 from tests.live.enrich.spark import run
 from tests.stack import Stack
+from watershed.batch import lake_exports
 from watershed.speed.commit import OffsetRange, index
 from watershed.speed.progress import add_partition
-from watershed.stores import cassandra, exports, postgres
+from watershed.stores import cassandra, postgres
 from watershed.stores.raw import BLOCK
 
 JOB = "jobs/export_lake.py"
@@ -26,7 +27,7 @@ KEPT, GONE = "lasting", "outlived"  # no other test has these types
 MS, HOUR, DAY = timedelta(milliseconds=1), timedelta(hours=1), timedelta(days=1)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 YESTERDAY, BEFORE = ((TODAY - n * DAY).date() for n in (1, 2))
-LONG_AGO = exports.of_day((TODAY - 500 * DAY).date())
+LONG_AGO = lake_exports.of_day((TODAY - 500 * DAY).date())
 COLUMNS = (
     "generation, kafka_partition, offset_block, kafka_offset, kafka_time, arrival_time,"
     " transaction_id, event_time, branch, currency, amount, extra"

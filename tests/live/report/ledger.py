@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from tests.live.report.world import Record, World, sums
-from watershed.stores.intervals import Interval
+from watershed.batch.intervals import Interval
 
 Sums = dict[tuple[Any, ...], tuple[Decimal, int]]
 

@@ -9,11 +9,12 @@ import pytest
 
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
+from watershed.batch import expiry, intervals, report
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
 from watershed.speed import history
-from watershed.stores import expiry, intervals, postgres, report
-from watershed.stores.intervals import Interval
+from watershed.stores import postgres
 
 HOUR = timedelta(hours=1)
 TTL = timedelta(days=1)

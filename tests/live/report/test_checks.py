@@ -10,11 +10,11 @@ from decimal import Decimal
 import pytest
 
 from tests.live.report.world import WIDTH, World, some_records
+from watershed.batch import publish, quality_checks, staging_table
+from watershed.batch.attempts import Attempt
+from watershed.batch.intervals import Interval
 from watershed.errors import AttemptError
 from watershed.speed import contract_versions
-from watershed.stores import checks, publishing, staged
-from watershed.stores.attempts import Attempt
-from watershed.stores.intervals import Interval
 
 SINGLE = "transaction_id IN (SELECT transaction_id FROM {t} GROUP BY 1 HAVING count(*) = 1 LIMIT 1)"
 TWICE = (
@@ -99,7 +99,7 @@ def attempt(world: World, dice: random.Random) -> Attempt:
 
 
 def _failing(world: World, attempt: Attempt) -> set[str]:
-    found = checks.check_staging(world.connection, world.contract, attempt)
+    found = quality_checks.check_staging(world.connection, world.contract, attempt)
     [(noted, checked_at)] = world.query(
         "SELECT checks, checked_at FROM control.attempt WHERE attempt = %s", attempt.attempt
     )
@@ -110,24 +110,24 @@ def _failing(world: World, attempt: Attempt) -> set[str]:
 
 def test_good_staging_passes(world: World, attempt: Attempt) -> None:
     assert _failing(world, attempt) == set()
-    assert len(publishing.publish(world.connection, world.contract, attempt)) == 3
+    assert len(publish.publish(world.connection, world.contract, attempt)) == 3
 
 
 def test_what_is_published_is_checked_as_it_was(world: World, attempt: Attempt) -> None:
     """Its rows are gone; a task that is cleared must not fail for that."""
-    before = checks.check_staging(world.connection, world.contract, attempt)
+    before = quality_checks.check_staging(world.connection, world.contract, attempt)
     for _ in range(2):
-        publishing.publish(world.connection, world.contract, attempt)
+        publish.publish(world.connection, world.contract, attempt)
         world.settle(Interval(attempt.start, attempt.end))  # from a newer attempt
-        assert checks.check_staging(world.connection, world.contract, attempt) == before
+        assert quality_checks.check_staging(world.connection, world.contract, attempt) == before
 
 
 def test_what_was_dropped_unpublished_cannot_be_checked(world: World, attempt: Attempt) -> None:
-    checks.check_staging(world.connection, world.contract, attempt)
+    quality_checks.check_staging(world.connection, world.contract, attempt)
     with world.connection:
-        staged.drop(world.connection, attempt)
+        staging_table.drop(world.connection, attempt)
     with pytest.raises(AttemptError, match="is gone\n  -> load it again"):
-        checks.check_staging(world.connection, world.contract, attempt)
+        quality_checks.check_staging(world.connection, world.contract, attempt)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_what_an_older_version_allowed_is_in_range(
 def test_bad_staging_is_refused(case: str, world: World, attempt: Attempt) -> None:
     assert _failing(world, attempt) == set()
     statement, failing = CASES[case]
-    world.query(statement.replace("{t}", f"staging.{staged.name(attempt)}"))
+    world.query(statement.replace("{t}", f"staging.{staging_table.name(attempt)}"))
     assert _failing(world, attempt) == failing
     with pytest.raises(AttemptError, match="checks have not passed"):
-        publishing.publish(world.connection, world.contract, attempt)
+        publish.publish(world.connection, world.contract, attempt)

@@ -9,9 +9,10 @@ import pytest
 
 from tests.live.report.conftest import START
 from tests.live.report.world import WIDTH, World, some_records
+from watershed.batch import intervals
+from watershed.batch.intervals import Interval
 from watershed.coverage import ALWAYS
-from watershed.stores import consistency, intervals
-from watershed.stores.intervals import Interval
+from watershed.stores import consistency
 
 DAY = timedelta(days=1)
 LAST = f"(SELECT max(interval_start) FROM report.{{}} WHERE interval_start < '{START + 5 * WIDTH}')"

@@ -10,9 +10,9 @@ import pytest
 from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, World, some_records
+from watershed.batch import intervals, publish, quality_checks, staging_table
+from watershed.batch.intervals import Interval
 from watershed.errors import AttemptError
-from watershed.stores import checks, intervals, publishing, staged
-from watershed.stores.intervals import Interval
 
 STEPS = 50
 
@@ -72,11 +72,11 @@ def _fail(world: World, ledger: Ledger, dice: random.Random) -> None:
         return
     attempt = world.begin(whole)
     world.load(attempt, dropped=dice.choice([0, 1]))
-    checks.check_staging(world.connection, world.contract, attempt)
+    quality_checks.check_staging(world.connection, world.contract, attempt)
     newer = world.begin(Interval(whole.start, whole.start + WIDTH))
-    staged.make(world.connection, newer)
+    staging_table.make(world.connection, newer)
     with pytest.raises(AttemptError):
-        publishing.publish(world.connection, world.contract, attempt)
+        publish.publish(world.connection, world.contract, attempt)
 
 
 STORY = [_arrive, _arrive, _settle, _settle, _again, _again, _skip, _skip, _fail]

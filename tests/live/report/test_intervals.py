@@ -11,11 +11,12 @@ import pytest
 from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH_S, World, some_records
+from watershed.batch import attempts, intervals
+from watershed.batch.intervals import Interval
 from watershed.errors import IntervalError, LeaseHeldError, SettingsError
 from watershed.settings import Settings
 from watershed.speed import contract_versions, progress, time_index
-from watershed.stores import attempts, intervals, postgres
-from watershed.stores.intervals import Interval
+from watershed.stores import postgres
 
 MINUTE = timedelta(minutes=1)
 

@@ -10,9 +10,9 @@ import pytest
 from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
+from watershed.batch import intervals, run_size
+from watershed.batch.intervals import Interval
 from watershed.errors import IntervalError
-from watershed.stores import intervals, portions
-from watershed.stores.intervals import Interval
 
 INTERVALS, PER_BATCH, BATCHES = 12, 7, 4
 
@@ -31,7 +31,7 @@ def _portion(world: World, most: int, width_s: int = WIDTH_S) -> Interval | None
     whole = intervals.unsettled(world.connection, world.contract, width_s)
     if whole is None:
         return None
-    return portions.portion(world.connection, world.contract, whole, width_s, most)
+    return run_size.portion(world.connection, world.contract, whole, width_s, most)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,6 @@ def test_a_range_by_hand_that_is_too_large_names_its_first_part(backlog: World) 
     for most, minutes in {1: 5, 100: 15, 335: 55}.items():
         until = f"up to {START + timedelta(minutes=minutes):%Y-%m-%dT%H:%MZ}"
         with pytest.raises(IntervalError, match=f"has more events.*{most}(?s:.*){until}"):
-            portions.refuse_large(backlog.connection, backlog.contract, parts, most)
-        portions.refuse_large(backlog.connection, backlog.contract, parts[: minutes // 5], most)
-    portions.refuse_large(backlog.connection, backlog.contract, parts, 336)
+            run_size.refuse_large(backlog.connection, backlog.contract, parts, most)
+        run_size.refuse_large(backlog.connection, backlog.contract, parts[: minutes // 5], most)
+    run_size.refuse_large(backlog.connection, backlog.contract, parts, 336)

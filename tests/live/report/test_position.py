@@ -11,7 +11,7 @@ import pytest
 
 from tests.live.report.conftest import START
 from tests.live.report.world import WIDTH, Record, World
-from watershed.stores import checks, publishing, staged
+from watershed.batch import publish, quality_checks, staging_table
 
 SECOND = timedelta(seconds=1)
 MIDDLE, END = START + WIDTH, START + 1.5 * WIDTH
@@ -121,12 +121,14 @@ def test_a_transaction_without_a_rate_is_incomplete(world: World) -> None:
     world.load(attempt)
     without = placed[17].id
     world.query(
-        f"UPDATE staging.{staged.name(attempt)} SET unmatched = '{{fx_rate}}', amount_eur = NULL"
-        " WHERE transaction_id = %s", without,
+        f"UPDATE staging.{staging_table.name(attempt)} SET unmatched = '{{fx_rate}}',"
+        " amount_eur = NULL WHERE transaction_id = %s", without,
     )  # fmt: skip
     world.query("UPDATE control.attempt_interval SET unmatched = '{\"fx_rate\": 1}'")
-    assert all(one.ok for one in checks.check_staging(world.connection, world.contract, attempt))
-    publishing.publish(world.connection, world.contract, attempt)
+    assert all(
+        one.ok for one in quality_checks.check_staging(world.connection, world.contract, attempt)
+    )
+    publish.publish(world.connection, world.contract, attempt)
     incomplete = "SELECT is_incomplete, transaction_id, amount_eur FROM report.transactions"
     found = sorted(world.query(incomplete))
     assert [row[0] for row in found] == [False] * 99 + [True]

@@ -15,12 +15,12 @@ from tests.live.report.conftest import START
 from tests.live.report.dying import dies
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
+from watershed.batch import attempts, intervals, report
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError
 from watershed.settings import Settings
 from watershed.speed import flow, history
-from watershed.stores import attempts, intervals, report
-from watershed.stores.intervals import Interval
 
 HOUR = timedelta(hours=1)
 MONTH = START + 2 * HOUR

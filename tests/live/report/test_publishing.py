@@ -16,13 +16,14 @@ from tests.live.report.conftest import START
 from tests.live.report.dying import dies, steps
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, World, some_records
+from watershed.batch import attempts, publish, quality_checks, staging_table
+from watershed.batch.attempts import Attempt
+from watershed.batch.checksums import checksums
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
 from watershed.settings import Settings
-from watershed.stores import alerts, attempts, checks, postgres, publishing, staged
-from watershed.stores.attempts import Attempt
-from watershed.stores.checksums import checksums
-from watershed.stores.intervals import Interval
+from watershed.stores import alerts, postgres
 
 
 def _pass(world: World, dice: random.Random, intervals: int = 2, records: int = 40) -> None:
@@ -35,7 +36,9 @@ def _pass(world: World, dice: random.Random, intervals: int = 2, records: int = 
 def _checked(world: World, wanted: Interval | None = None) -> Attempt:
     attempt = world.begin(wanted)
     world.load(attempt)
-    assert all(one.ok for one in checks.check_staging(world.connection, world.contract, attempt))
+    assert all(
+        one.ok for one in quality_checks.check_staging(world.connection, world.contract, attempt)
+    )
     return attempt
 
 
@@ -47,9 +50,9 @@ def test_a_publisher_may_be_killed_at_every_step(
     for step in [*range(1, last // 2 + 3), *range(last - 6, last + 1)]:  # two intervals are alike
         _pass(world, dice, records=6)
         attempt = _checked(world)
-        publish = partial(publishing.publish, contract=world.contract, attempt=attempt)
-        died += dies(database, world, step, publish)  # alerts take a step more
-        done = publishing.published(world.connection, attempt)
+        publishing = partial(publish.publish, contract=world.contract, attempt=attempt)
+        died += dies(database, world, step, publishing)  # alerts take a step more
+        done = publish.published(world.connection, attempt)
         for one in done:
             ledger.publish(one.interval)
         ledger.check()
@@ -68,8 +71,8 @@ def _settle_counting(settings: Settings, world: World, ledger: Ledger, dice: ran
     attempt = _checked(world)
     for interval in attempt.intervals:
         ledger.publish(interval)
-    publish = partial(publishing.publish, contract=world.contract, attempt=attempt)
-    return steps(settings, publish)
+    publishing = partial(publish.publish, contract=world.contract, attempt=attempt)
+    return steps(settings, publishing)
 
 
 def test_running_everything_again_changes_nothing(
@@ -102,21 +105,21 @@ def test_an_older_attempt_never_publishes_over_a_newer_one(
     older = _checked(world)
     newer = _checked(world, Interval(START, START + WIDTH))
     with pytest.raises(AttemptError, match=f"attempt {newer.attempt} is newer"):
-        publishing.publish(world.connection, world.contract, older)
+        publish.publish(world.connection, world.contract, older)
     ledger.check()
-    publishing.publish(world.connection, world.contract, newer)
+    publish.publish(world.connection, world.contract, newer)
     ledger.publish(newer.intervals[0])
     with pytest.raises(AttemptError, match=f"attempt {newer.attempt} is newer"):
-        publishing.publish(world.connection, world.contract, older)
+        publish.publish(world.connection, world.contract, older)
     ledger.check()
     apart = _checked(world)
     again = _checked(world, Interval(START, START + WIDTH))
-    publishing.publish(world.connection, world.contract, apart)  # they do not overlap
-    publishing.publish(world.connection, world.contract, again)
+    publish.publish(world.connection, world.contract, apart)  # they do not overlap
+    publish.publish(world.connection, world.contract, again)
     for interval in apart.intervals:
         ledger.publish(interval)
     ledger.check()
-    assert len(publishing.publish(world.connection, world.contract, again)) == 1
+    assert len(publish.publish(world.connection, world.contract, again)) == 1
 
 
 def test_two_publishers_at_once(
@@ -137,24 +140,24 @@ def test_two_publishers_at_once(
 
 def _publish(settings: Settings, contract: Contract, attempt: Attempt) -> Any:
     with postgres.connect(settings) as connection:
-        return publishing.publish(connection, contract, attempt)
+        return publish.publish(connection, contract, attempt)
 
 
 def test_what_was_not_checked_is_not_published(world: World, dice: random.Random) -> None:
     _pass(world, dice)
     attempt = world.begin()
     with pytest.raises(AttemptError, match="has loaded nothing"):
-        checks.check_staging(world.connection, world.contract, attempt)
+        quality_checks.check_staging(world.connection, world.contract, attempt)
     world.load(attempt)
     with pytest.raises(AttemptError, match="checks have not passed"):
-        publishing.publish(world.connection, world.contract, attempt)
-    checks.check_staging(world.connection, world.contract, attempt)
-    staged.make(world.connection, attempt)  # its job began again, and has not ended
+        publish.publish(world.connection, world.contract, attempt)
+    quality_checks.check_staging(world.connection, world.contract, attempt)
+    staging_table.make(world.connection, attempt)  # its job began again, and has not ended
     with pytest.raises(AttemptError, match="checks have not passed"):
-        publishing.publish(world.connection, world.contract, attempt)
+        publish.publish(world.connection, world.contract, attempt)
     world.load(attempt)
-    checks.check_staging(world.connection, world.contract, attempt)
-    assert len(publishing.publish(world.connection, world.contract, attempt)) == 2
+    quality_checks.check_staging(world.connection, world.contract, attempt)
+    assert len(publish.publish(world.connection, world.contract, attempt)) == 2
 
 
 def test_staging_that_is_lost_is_not_published(
@@ -163,23 +166,23 @@ def test_staging_that_is_lost_is_not_published(
 ) -> None:  # fmt: skip
     _pass(world, dice)
     attempt = _checked(world)
-    table = f"staging.{staged.name(attempt)}"
+    table = f"staging.{staging_table.name(attempt)}"
     with postgres.connect(database) as zombie:  # a job's row comes while it is published
         zombie.cursor().execute(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 1")
-        monkeypatch.setattr(staged, "HOLD_TIMEOUT", "100ms")
+        monkeypatch.setattr(staging_table, "HOLD_TIMEOUT", "100ms")
         with pytest.raises(AttemptError, match="something still writes"):
-            publishing.publish(world.connection, world.contract, attempt)
+            publish.publish(world.connection, world.contract, attempt)
         zombie.commit()
     with pytest.raises(AttemptError, match=r"has \d+ events of"):
-        publishing.publish(world.connection, world.contract, attempt)
+        publish.publish(world.connection, world.contract, attempt)
     world.query(f"TRUNCATE {table}")  # as PostgreSQL does after a crash
     with pytest.raises(AttemptError, match="has 0 events of"):
-        publishing.publish(world.connection, world.contract, attempt)
+        publish.publish(world.connection, world.contract, attempt)
     world.query(f"DROP TABLE {table}")
     with pytest.raises(AttemptError, match="is gone"):
-        publishing.publish(world.connection, world.contract, attempt)
+        publish.publish(world.connection, world.contract, attempt)
     with pytest.raises(AttemptError, match="is gone"):
-        checks.check_staging(world.connection, world.contract, attempt)
+        quality_checks.check_staging(world.connection, world.contract, attempt)
     ledger.check()
 
 
@@ -192,18 +195,18 @@ def test_intervals_settle_in_order_and_keep_their_bounds(
         world.connection, world.contract, [Interval(START + WIDTH, START + 2 * WIDTH)], 1, "q", "r"
     )
     world.load(second)
-    checks.check_staging(world.connection, world.contract, second)
+    quality_checks.check_staging(world.connection, world.contract, second)
     with pytest.raises(AttemptError, match="is not the next interval"):
-        publishing.publish(world.connection, world.contract, second)
-    publishing.publish(world.connection, world.contract, first)
-    publishing.publish(world.connection, world.contract, second)
+        publish.publish(world.connection, world.contract, second)
+    publish.publish(world.connection, world.contract, first)
+    publish.publish(world.connection, world.contract, second)
     wider = attempts.begin(
         world.connection, world.contract, [Interval(START + WIDTH, START + 3 * WIDTH)], 1, "q", "r"
     )
     world.load(wider)
-    checks.check_staging(world.connection, world.contract, wider)
+    quality_checks.check_staging(world.connection, world.contract, wider)
     with pytest.raises(AttemptError, match="the ledger has"):
-        publishing.publish(world.connection, world.contract, wider)
+        publish.publish(world.connection, world.contract, wider)
     ledger.publish(first.intervals[0])
     ledger.publish(second.intervals[0])
     ledger.check()
@@ -231,7 +234,7 @@ def test_what_duplicates_do_not_explain_is_alerted(world: World, dice: random.Ra
         "UPDATE speed.transaction_flow SET batch_value = batch_value + 1 WHERE curr_time ="
         " (SELECT min(curr_time) FROM speed.transaction_flow)"
     )
-    publishing.publish(world.connection, world.contract, attempt)
+    publish.publish(world.connection, world.contract, attempt)
     found = alerts.newest(world.connection, "transaction", timedelta(days=1))
     assert [one for one in found if "batch and flow differ" in one.message]
     assert world.query(
@@ -247,7 +250,7 @@ def test_a_fact_that_is_lost_is_not_taken_for_a_duplicate(
     _pass(world, dice)
     attempt = _checked(world)
     [(lost,)] = world.query(
-        f"SELECT {world.contract.event_id}::text FROM staging.{staged.name(attempt)}"
+        f"SELECT {world.contract.event_id}::text FROM staging.{staging_table.name(attempt)}"
         f" GROUP BY {world.contract.event_id} HAVING count(*) = 1"
         " ORDER BY min(arrival_time) LIMIT 1"
     )
@@ -259,7 +262,7 @@ def test_a_fact_that_is_lost_is_not_taken_for_a_duplicate(
         "CREATE TRIGGER swallow BEFORE INSERT ON report.transaction FOR EACH ROW"
         " EXECUTE FUNCTION report.swallow()"
     )
-    publishing.publish(world.connection, world.contract, attempt)
+    publish.publish(world.connection, world.contract, attempt)
     found = alerts.newest(world.connection, "transaction", timedelta(days=1))
     assert [one for one in found if "batch and flow differ in 1 groups" in one.message]
     assert world.query("SELECT sum(unexplained_events)::int FROM report.reconciliation") == [(-1,)]
@@ -282,7 +285,7 @@ def test_publishing_does_not_hold_up_the_stream(
 
     with postgres.connect(database, cursor_factory=Standing) as connection:
         publisher = threading.Thread(
-            target=publishing.publish, args=(connection, world.contract, attempt)
+            target=publish.publish, args=(connection, world.contract, attempt)
         )
         publisher.start()
         assert standing.wait(20)
@@ -290,4 +293,4 @@ def test_publishing_does_not_hold_up_the_stream(
         _pass(world, dice)  # commits, and moves idle watermarks
         go_on.set()
         publisher.join(20)
-    assert len(publishing.published(world.connection, attempt)) == 2
+    assert len(publish.published(world.connection, attempt)) == 2

@@ -7,12 +7,12 @@ import random
 
 from tests.live.report.conftest import START
 from tests.live.report.world import WIDTH, World, some_records
+from watershed.batch import intervals
+from watershed.batch.intervals import Interval
 from watershed.cli.report import lines
 from watershed.reported import Reported, look
 from watershed.settings import Settings
-from watershed.stores import intervals
 from watershed.stores.alerts import alert
-from watershed.stores.intervals import Interval
 
 
 def _look(database: Settings, world: World) -> Reported:

@@ -13,10 +13,11 @@ import pytest
 from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, World, some_records
+from watershed.batch import intervals, publish, quality_checks, staging_table
+from watershed.batch.intervals import Interval
 from watershed.errors import AttemptError
 from watershed.settings import Settings
-from watershed.stores import checks, intervals, postgres, publishing, staged
-from watershed.stores.intervals import Interval
+from watershed.stores import postgres
 
 Rows = frozenset[tuple[Any, ...]]
 ROUNDS = 25
@@ -142,17 +143,17 @@ def _fail(world: World, ledger: Ledger, dice: random.Random, expected: list[Posi
         return
     attempt = world.begin(wanted)
     world.load(attempt, dropped=dice.randrange(2))
-    found = checks.check_staging(world.connection, world.contract, attempt)
+    found = quality_checks.check_staging(world.connection, world.contract, attempt)
     if all(one.ok for one in found):
         ledger.publish(attempt.intervals[0])
         expected.append(_now(ledger))
-    world.query(f"DELETE FROM staging.{staged.name(attempt)}"
+    world.query(f"DELETE FROM staging.{staging_table.name(attempt)}"
                 " WHERE interval_start > %s", attempt.start)  # fmt: skip
     if len(world.within(wanted)) > len(world.within(attempt.intervals[0])):
         with pytest.raises(AttemptError):
-            publishing.publish(world.connection, world.contract, attempt)
+            publish.publish(world.connection, world.contract, attempt)
     elif all(one.ok for one in found):
-        publishing.publish(world.connection, world.contract, attempt)
+        publish.publish(world.connection, world.contract, attempt)
         for interval in attempt.intervals[1:]:
             ledger.publish(interval)
             expected.append(_now(ledger))

@@ -16,14 +16,15 @@ from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
 from watershed import settling
+from watershed.batch import attempts, intervals
+from watershed.batch.attempts import Attempt
+from watershed.batch.checksums import checksums
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError, IntervalError, LeaseHeldError, StackError
 from watershed.settings import Settings
 from watershed.settling import Settled, chunks, rebuild_report
-from watershed.stores import attempts, intervals, postgres
-from watershed.stores.attempts import Attempt
-from watershed.stores.checksums import checksums
-from watershed.stores.intervals import Interval
+from watershed.stores import postgres
 
 HOUR = timedelta(hours=1)
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.live.report.world import WIDTH, World, some_records
+from watershed.batch import facts
 from watershed.settings import Settings
-from watershed.stores import facts, postgres
+from watershed.stores import postgres
 
 MONTHS = [datetime(2026, month, 1, tzinfo=UTC) for month in (8, 9, 10)]
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.live.report.world import WIDTH, World, some_records
+from watershed.batch import staging_table
+from watershed.batch.attempts import Attempt
+from watershed.batch.intervals import Interval
 from watershed.settings import Settings
-from watershed.stores import postgres, staged
-from watershed.stores.attempts import Attempt
-from watershed.stores.intervals import Interval
+from watershed.stores import postgres
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC)
@@ -36,13 +37,13 @@ def loaded(world: World, dice: random.Random) -> list[Attempt]:
 
 def test_what_was_not_loaded_lately_goes(world: World, loaded: list[Attempt]) -> None:
     world.query("CREATE TABLE staging.transaction_99 ()")  # of no attempt
-    assert staged.forget(world.connection, NOW - 4 * DAY) == 1
-    assert staged.forget(world.connection, NOW - 2 * DAY) == 2
-    assert world.query(TABLES) == [(staged.name(loaded[-1]),)]
+    assert staging_table.forget(world.connection, NOW - 4 * DAY) == 1
+    assert staging_table.forget(world.connection, NOW - 2 * DAY) == 2
+    assert world.query(TABLES) == [(staging_table.name(loaded[-1]),)]
 
 
 def test_what_is_in_use_stays(database: Settings, world: World, loaded: list[Attempt]) -> None:
     with postgres.connect(database) as other, other:
-        other.cursor().execute(f"SELECT FROM staging.{staged.name(loaded[0])}")
-        assert staged.forget(world.connection, NOW - 2 * DAY) == 1
-    assert staged.forget(world.connection, NOW - 2 * DAY) == 1
+        other.cursor().execute(f"SELECT FROM staging.{staging_table.name(loaded[0])}")
+        assert staging_table.forget(world.connection, NOW - 2 * DAY) == 1
+    assert staging_table.forget(world.connection, NOW - 2 * DAY) == 1

@@ -12,10 +12,11 @@ from psycopg2.extensions import connection as Connection
 
 from tests.live.report.conftest import START
 from tests.live.report.world import World
+from watershed.batch import facts, report
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
 from watershed.settings import Settings
-from watershed.stores import facts, postgres, report
+from watershed.stores import postgres
 
 
 def test_everything_in_report_is_explained(world: World) -> None:

@@ -18,13 +18,13 @@ from uuid import UUID
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values, register_uuid
 
+from watershed.batch import attempts, intervals, publish, quality_checks, staging_table
+from watershed.batch.attempts import Attempt, Loaded
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.speed import commit, flow, lease, progress
 from watershed.speed.commit import OffsetRange
 from watershed.speed.flow import Sum
-from watershed.stores import attempts, checks, intervals, publishing, staged
-from watershed.stores.attempts import Attempt, Loaded
-from watershed.stores.intervals import Interval
 from watershed.stores.topics import TopicState
 
 WIDTH_S = 300
@@ -119,7 +119,7 @@ class World:
 
     def load(self, attempt: Attempt, dropped: int = 0, rows: list[Any] | None = None) -> None:
         """Load what a Spark job would; ``rows`` in its place, ``dropped`` fewer than it notes."""
-        staged.make(self.connection, attempt)
+        staging_table.make(self.connection, attempt)
         loaded, found_rows = [], []
         for one in attempt.intervals:
             found = self.within(one)
@@ -135,7 +135,7 @@ class World:
         with self.connection:
             execute_values(
                 self.connection.cursor(),
-                f"INSERT INTO staging.{staged.name(attempt)} ({STAGED}) VALUES %s",
+                f"INSERT INTO staging.{staging_table.name(attempt)} ({STAGED}) VALUES %s",
                 rows,
             )
 
@@ -143,9 +143,9 @@ class World:
         """A whole run."""
         attempt = self.begin(wanted, snapshot=snapshot)
         self.load(attempt)
-        found = checks.check_staging(self.connection, self.contract, attempt)
+        found = quality_checks.check_staging(self.connection, self.contract, attempt)
         assert all(one.ok for one in found), found
-        publishing.publish(self.connection, self.contract, attempt)
+        publish.publish(self.connection, self.contract, attempt)
         return attempt
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from watershed.batch.intervals import Interval
 from watershed.errors import IntervalError
 from watershed.orchestration.inputs import AS_SETTLED, NEWEST, choose_snapshot
-from watershed.stores.intervals import Interval
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from watershed.batch.reconcile import Unexplained
 from watershed.orchestration.messages import (
     Query,
     audit_faults,
@@ -17,7 +18,6 @@ from watershed.orchestration.messages import (
     job_failure,
     standing_still,
 )
-from watershed.stores.reconciliation import Unexplained
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

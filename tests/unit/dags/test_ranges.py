@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from watershed.batch.intervals import Frontier, Interval
 from watershed.errors import SettingsError
 from watershed.orchestration.ranges import Choice, Origin, RangeError, asked, choose, cron
-from watershed.stores.intervals import Frontier, Interval
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

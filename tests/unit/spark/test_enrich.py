@@ -13,11 +13,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from tests.unit.spark.batches import START, TRANSACTION, Place, event, rates, references, rows
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Field
 from watershed.contracts.query import Query, event_columns
 from watershed.errors import ContractError
 from watershed.spark import enrich
-from watershed.stores.intervals import Interval
 
 MINUTE = timedelta(minutes=1)
 HOUR = [Interval(START, START + 60 * MINUTE)]

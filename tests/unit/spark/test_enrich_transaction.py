@@ -23,9 +23,9 @@ from tests.unit.spark.batches import (
     references,
     rows,
 )
+from watershed.batch.intervals import Interval
 from watershed.contracts.query import read_query
 from watershed.spark import enrich
-from watershed.stores.intervals import Interval
 
 QUERY = read_query(SCHEMAS, "transaction")
 TODAY = START.date()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from watershed.batch.intervals import check_width
 from watershed.contracts.load import load_contract
 from watershed.errors import SettingsError
 from watershed.stack.home import ROOT
-from watershed.stores.intervals import check_width
 
 TRANSACTION = load_contract(ROOT / "schemas" / "transaction" / "contract.yaml")
 HOURLY = TRANSACTION.model_copy(update={"lookback_hours": 1})

@@ -8,8 +8,8 @@ from typing import Any
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import aggregates, facts
 from watershed.contracts.model import Contract
-from watershed.stores import aggregates, facts
 
 HASHED = sql.SQL(
     "count(*), mod(coalesce(sum(hashtextextended(found::text, 0)::numeric), 0),"

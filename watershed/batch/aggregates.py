@@ -15,11 +15,11 @@ from typing import Any
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import facts
+from watershed.batch.facts import TIME, report_of
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
 from watershed.speed import flow
-from watershed.stores import facts
-from watershed.stores.facts import TIME, report_of
 from watershed.stores.sql_types import identifiers, listed, sql_type, sum_type
 
 COUNT = flow.COUNT

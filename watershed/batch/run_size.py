@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import intervals
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError
 from watershed.speed import time_index
-from watershed.stores import intervals
-from watershed.stores.intervals import Interval
 
 
 def portion(

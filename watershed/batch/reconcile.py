@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import aggregates
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
-from watershed.stores import aggregates
-from watershed.stores.intervals import Interval
 
 
 class Unexplained(NamedTuple):

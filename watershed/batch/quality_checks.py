@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import attempts, facts, staging_table
+from watershed.batch.attempts import Attempt
+from watershed.batch.staging_table import FIRST
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
 from watershed.speed import contract_versions, flow
-from watershed.stores import attempts, facts, staged
-from watershed.stores.attempts import Attempt
 from watershed.stores.sql_types import listed
-from watershed.stores.staged import FIRST
 
 LISTED = 3
 
@@ -42,7 +42,7 @@ class _Staged:
         self.contract = contract
         self.attempt = attempt
         self.names = {
-            "staging": staged.table(attempt),
+            "staging": staging_table.table(attempt),
             "flow": sql.Identifier("speed", flow.flow_table(contract)),
             "window": sql.Identifier(contract.flow.window_column),
             "id": sql.Identifier(contract.event_id),
@@ -77,7 +77,7 @@ def check_staging(connection: Connection, contract: Contract, attempt: Attempt) 
             return noted
         attempts.refuse_overtaken(connection, attempt)
         _refuse_unloaded(connection, attempt)
-        staged.hold(connection, attempt)
+        staging_table.hold(connection, attempt)
         loaded = _Staged(connection, contract, attempt)
         cursor.execute(sql.SQL("ANALYZE {staging}").format(**loaded.names))
         found = [one for check in CHECKS for one in check(loaded)]
@@ -96,7 +96,7 @@ def _published(connection: Connection, attempt: Attempt) -> list[Checked]:
     cursor.execute(
         "SELECT checks FROM control.attempt WHERE attempt = %s AND checked_at IS NOT NULL"
         " AND published_at IS NOT NULL AND to_regclass(format('%%I.%%I', %s, %s)) IS NULL",
-        [attempt.attempt, staged.SCHEMA, staged.name(attempt)],
+        [attempt.attempt, staging_table.SCHEMA, staging_table.name(attempt)],
     )
     [noted] = cursor.fetchone() or [[]]
     return [Checked(**one) for one in noted]

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import expiry
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError, SettingsError
 from watershed.speed import flow, progress, time_index
-from watershed.stores import expiry
 from watershed.stores.locks import lock_publishing
 from watershed.stores.operator_log import log_operation
 

@@ -12,15 +12,15 @@ from typing import NamedTuple
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import attempts, expiry, facts, publish_statements, staging_table
+from watershed.batch.attempts import Attempt
+from watershed.batch.checksums import checksum
+from watershed.batch.intervals import Interval
+from watershed.batch.publish_statements import Conflicts
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
-from watershed.stores import attempts, expiry, facts, replacing, staged
 from watershed.stores.alerts import alert
-from watershed.stores.attempts import Attempt
-from watershed.stores.checksums import checksum
-from watershed.stores.intervals import Interval
 from watershed.stores.locks import lock_publishing
-from watershed.stores.replacing import Conflicts
 
 SOURCE = "publish"
 
@@ -54,7 +54,7 @@ def publish(connection: Connection, contract: Contract, attempt: Attempt) -> lis
                 _publish(connection, contract, attempt, interval)
     with connection:
         lock_publishing(connection, contract.type)
-        staged.drop(connection, attempt)
+        staging_table.drop(connection, attempt)
         connection.cursor().execute(
             "UPDATE control.attempt SET published_at = coalesce(published_at, clock_timestamp())"
             " WHERE attempt = %s",
@@ -131,13 +131,13 @@ def _refuse_staging(connection: Connection, attempt: Attempt, interval: Interval
 
     It is unlogged: PostgreSQL empties it when it recovers from a crash.
     """
-    staged.hold(connection, attempt)
+    staging_table.hold(connection, attempt)
     cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
             "SELECT (SELECT count(*) FROM {} WHERE interval_start = %s), (SELECT events"
             " FROM control.attempt_interval WHERE attempt = %s AND start_at = %s)"
-        ).format(staged.table(attempt)),
+        ).format(staging_table.table(attempt)),
         [interval.start, attempt.attempt, interval.start],
     )
     has, loaded = cursor.fetchone() or (None, None)
@@ -157,14 +157,16 @@ def _publish(
     The stream's row comes last: while this transaction has touched it, the stream cannot commit.
     """
     facts.ensure_part(connection, contract, interval.start)
-    place = replacing.Place(contract, attempt, interval)
-    replacing.find_rivals(connection, place)
-    replacing.replace_facts(connection, place)
-    replacing.replace_sums(connection, place)
-    conflicts = replacing.note_conflicts(connection, place)
+    place = publish_statements.Place(contract, attempt, interval)
+    publish_statements.find_rivals(connection, place)
+    publish_statements.replace_facts(connection, place)
+    publish_statements.replace_sums(connection, place)
+    conflicts = publish_statements.note_conflicts(connection, place)
     if conflicts.new:
         _alert_conflicts(connection, attempt, interval, conflicts)
-    _alert_unexplained(connection, attempt, interval, replacing.unexplained(connection, place))
+    _alert_unexplained(
+        connection, attempt, interval, publish_statements.unexplained(connection, place)
+    )
     _settle(connection, contract, attempt, interval, conflicts.all)
 
 

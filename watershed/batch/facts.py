@@ -16,9 +16,9 @@ from psycopg2 import sql
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract, Report
 from watershed.errors import StoreError
-from watershed.stores.intervals import Interval
 
 SCHEMA = "report"
 PARTS = "report_parts"

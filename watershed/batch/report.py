@@ -9,13 +9,13 @@ from psycopg2 import ProgrammingError, sql
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import aggregates, facts, staging_table
+from watershed.batch.facts import SCHEMA
 from watershed.contracts.model import Contract
 from watershed.contracts.query import REPORT_FILE
 from watershed.errors import StoreError
 from watershed.settings import Settings
 from watershed.speed import flow
-from watershed.stores import aggregates, facts, staged
-from watershed.stores.facts import SCHEMA
 from watershed.stores.locks import lock_publishing
 from watershed.stores.sql_types import identifiers
 
@@ -187,9 +187,9 @@ def _forget_attempts(connection: Connection, event_type: str, before: datetime) 
     old = [number for (number,) in cursor.fetchall()]
     cursor.execute(
         "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)",
-        [staged.SCHEMA, [f"{event_type}_{number}" for number in old]],
+        [staging_table.SCHEMA, [f"{event_type}_{number}" for number in old]],
     )
     for (name,) in cursor.fetchall():
-        cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(staged.SCHEMA, name)))
+        cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(staging_table.SCHEMA, name)))
     cursor.execute("DELETE FROM control.conflict WHERE attempt = ANY(%s)", [old])
     cursor.execute("DELETE FROM control.attempt WHERE attempt = ANY(%s)", [old])

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch.expiry import EXPIRY_MARGIN
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import LeaseHeldError
 from watershed.speed import progress, time_index
-from watershed.stores.expiry import EXPIRY_MARGIN
-from watershed.stores.intervals import Interval
 from watershed.stores.locks import holder_of, try_lock_session, unlock_session
 from watershed.stores.reference import Content
 

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import aggregates, facts, staging_table
+from watershed.batch.attempts import Attempt
+from watershed.batch.intervals import DAY_S, Interval
 from watershed.contracts.model import Contract
 from watershed.speed import flow
-from watershed.stores import aggregates, facts, staged
-from watershed.stores.attempts import Attempt
-from watershed.stores.intervals import DAY_S, Interval
 from watershed.stores.sql_types import identifiers, listed
 
 EXAMPLES = 5
@@ -47,7 +47,7 @@ class Place:
         contract, measure = self.contract, self.contract.measure[0]
         return {
             "fact": facts.table(contract),
-            "staging": staged.table(self.attempt),
+            "staging": staging_table.table(self.attempt),
             "interval": aggregates.interval(contract).identifier,
             "flow": sql.Identifier("speed", flow.flow_table(contract)),
             "window": sql.Identifier(contract.flow.window_column),

@@ -9,9 +9,9 @@ from datetime import datetime
 from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection
 
+from watershed.batch import attempts
+from watershed.batch.attempts import Attempt
 from watershed.errors import AttemptError
-from watershed.stores import attempts
-from watershed.stores.attempts import Attempt
 
 SCHEMA = "staging"
 FIRST = "is_first"

@@ -16,9 +16,9 @@ from typing import NamedTuple
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError, LeaseHeldError
-from watershed.stores.intervals import Interval
 from watershed.stores.locks import holder_of, try_lock_session, unlock_session
 
 
