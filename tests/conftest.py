@@ -22,7 +22,7 @@ from tests.progress import is_caught_up
 from tests.stack import Stack, fresh, home_for_tests, wait_until
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract
-from watershed.coverage import ALWAYS
+from watershed.operations.audit.tally import ALWAYS
 from watershed.speed import cache, flow
 from watershed.stack.home import ROOT
 from watershed.stores import postgres

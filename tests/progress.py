@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from tests.stack import Stack, wait_until
+from watershed.operations.status import collect
 from watershed.settings import Settings
 from watershed.speed import cache, progress
-from watershed.status import collect
 from watershed.stores import postgres
 from watershed.stores.topics import topic_state
 

@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection
 from tests.oracle import Oracle
 from tests.stack import Stack
 from watershed.contracts.model import Contract
-from watershed.replaying_range import by_block
+from watershed.operations.replay_range import by_block
 from watershed.speed import progress
 from watershed.stores import cassandra, postgres, raw
 

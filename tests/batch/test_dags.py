@@ -13,7 +13,7 @@ from tests.oracle import Oracle
 from tests.progress import is_caught_up
 from tests.records import event, newest, send, tell
 from tests.stack import Stack, wait_until
-from watershed.replaying import HEADER
+from watershed.operations.replay import HEADER
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("settled")]
 

@@ -20,9 +20,9 @@ from kafka import KafkaProducer
 from kafka.admin import NewTopic
 
 from tests.stack import Stack, wait_until
-from watershed.audit import audit
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
+from watershed.operations.audit.audit import audit
 from watershed.settings import Settings
 from watershed.speed import heartbeat, progress
 from watershed.speed.progress import Progress

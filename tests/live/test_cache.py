@@ -11,7 +11,7 @@ import redis
 
 from tests.progress import commits, is_cached
 from tests.stack import Stack, wait_until
-from watershed.audit_cache import check_cache
+from watershed.operations.audit.cache import check_cache
 from watershed.speed import cache
 from watershed.stores import cassandra, postgres
 

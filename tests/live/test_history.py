@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.live.application import Application, application
 from tests.stack import Stack
-from watershed.committed import snapshot
+from watershed.operations.audit.snapshot import snapshot
 from watershed.speed import history, lease, progress
 from watershed.speed.commit import OffsetRange, commit
 from watershed.stores import postgres

@@ -15,7 +15,7 @@ from tests.oracle import Oracle
 from tests.records import event, newest, run, send, tell
 from tests.stack import Stack, wait_until
 from watershed.contracts.model import Contract
-from watershed.replaying import HEADER
+from watershed.operations.replay import HEADER
 from watershed.stores import postgres
 from watershed.stores.record_id import Place
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.stack import Stack, wait_until
-from watershed.flowing import flows
+from watershed.operations.readiness import flows
 
 
 @pytest.mark.parametrize("server", ["kafka", "postgres", "cassandra", "redis"])

@@ -13,8 +13,8 @@ from tests.oracle import Oracle
 from tests.stack import Stack
 from watershed.contracts.model import Contract
 from watershed.contracts.validate import MAX_EVENT_BYTES, MAX_KEPT_BYTES
-from watershed.coverage import ALWAYS
 from watershed.errors import OvertakenError, ProgressError
+from watershed.operations.audit.tally import ALWAYS
 from watershed.producer.ack_log import AckLog, Record
 from watershed.speed import flow, progress
 from watershed.speed.commit import OffsetRange, commit

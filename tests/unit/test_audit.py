@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watershed.audit import uncovered, unlike_kafka
-from watershed.committed import Extent, Snapshot
-from watershed.coverage import (
+from watershed.operations.audit.audit import uncovered, unlike_kafka
+from watershed.operations.audit.snapshot import Extent, Snapshot
+from watershed.operations.audit.tally import (
     Found,
     Tally,
     Total,

@@ -6,8 +6,8 @@ from collections.abc import Set
 
 import pytest
 
-from watershed.audit_cache import Look, absent, faults, is_enough, miscached
-from watershed.stores.cache_content import Content, Entry
+from watershed.operations.audit.cache import Look, absent, faults, is_enough, miscached
+from watershed.operations.audit.cache_content import Content, Entry
 
 
 def test_miscached_names_every_kind_of_difference() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watershed.contracts.reasons import Reason
-from watershed.quarantined import tallied
+from watershed.operations.quarantine import tallied
 from watershed.stores.quarantine import Rejected
 from watershed.stores.record_id import Place
 

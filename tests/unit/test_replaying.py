@@ -10,7 +10,7 @@ import pytest
 
 from watershed.contracts.model import Contract
 from watershed.errors import ReplayError
-from watershed.replaying import checked, header, unread
+from watershed.operations.replay import checked, header, unread
 from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
 from watershed.stores.topics import TopicState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watershed.replaying_range import by_block
+from watershed.operations.replay_range import by_block
 from watershed.stores.raw import BLOCK
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from watershed.asking import ask
+from watershed.operations.deadline import ask
+from watershed.operations.status import ContractStatus, ServiceStatus, Status, collect
 from watershed.stack.home import Home
-from watershed.status import ContractStatus, ServiceStatus, Status, collect
 
 SERVERS = {"postgres", "kafka", "redis", "cassandra"}
 PATIENCE_S = 25  # shorter than kafka-python's own time limit, and than no limit at all

@@ -16,8 +16,6 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from watershed.audit import audit as run_audit
-from watershed.check import Check
 from watershed.cli.report import print_report
 from watershed.cli.shared import (
     IMPOSSIBLE,
@@ -30,14 +28,16 @@ from watershed.cli.shared import (
     out,
     say,
 )
-from watershed.committed import Snapshot
 from watershed.contracts.load import load_contracts
 from watershed.errors import StackError
+from watershed.operations.audit.audit import audit as run_audit
+from watershed.operations.audit.check import Check
+from watershed.operations.audit.snapshot import Snapshot
+from watershed.operations.status import ContractStatus, Status, collect
 from watershed.settings import Settings
 from watershed.stack.enriching import LOG as REBUILD
 from watershed.stack.home import Home
 from watershed.stack.services import BATCH, SPEED
-from watershed.status import ContractStatus, Status, collect
 
 TAIL_BYTES = 8_192
 FOLLOW_S = 0.5

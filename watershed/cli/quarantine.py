@@ -30,10 +30,10 @@ from watershed.cli.values import clock, for_json, from_bytes, safe
 from watershed.contracts.model import Contract
 from watershed.contracts.reasons import Reason
 from watershed.errors import ReplayError
-from watershed.quarantined import Entry, Listing, Shown, listing, shown
-from watershed.replaying import Replayed
-from watershed.replaying import replay as send_again
-from watershed.replaying_range import Outcome, replay_range
+from watershed.operations.quarantine import Entry, Listing, Shown, listing, shown
+from watershed.operations.replay import Replayed
+from watershed.operations.replay import replay as send_again
+from watershed.operations.replay_range import Outcome, replay_range
 from watershed.settings import Settings
 from watershed.stack.home import Home
 from watershed.stores.record_id import Place

@@ -15,13 +15,13 @@ import typer
 from rich.progress import Progress
 from rich.prompt import Confirm
 
-from watershed import rebuilding, repairing, settling
 from watershed.batch import intervals
 from watershed.cli.shared import AsJson, HomePath, cannot, err, moment, out, say
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError, SettingsError
-from watershed.repairing import Repair
+from watershed.operations import rebuild_flow, rebuild_report, repair
+from watershed.operations.repair import Repair
 from watershed.settings import Settings
 from watershed.stack.enriching import enrich
 from watershed.stack.home import Home
@@ -35,46 +35,46 @@ Apply = Callable[[Settings, Contract, Repair], None]
 
 AWAY: tuple[type[Exception], ...] = (psycopg2.Error, *UNAVAILABLE)
 
-repair = typer.Typer(
+app = typer.Typer(
     no_args_is_help=True,
     help="Decide what the stream must not decide: how to go on when it refuses to."
     " ./ws status shows the refusal and names the command.",
 )
-rebuild = typer.Typer(no_args_is_help=True, help="Make a view again from the raw events.")
+rebuild_app = typer.Typer(no_args_is_help=True, help="Make a view again from the raw events.")
 
 
-@repair.command()
+@app.command()
 def expired(event_type: EventType, home: HomePath, yes: Yes = False) -> None:
     """Give up records that Kafka dropped before they were stored. They are lost."""
-    _decide(home, event_type, repairing.expired, repairing.give_up, yes)
+    _decide(home, event_type, repair.expired, repair.give_up, yes)
 
 
-@repair.command()
+@app.command()
 def topic(event_type: EventType, home: HomePath, yes: Yes = False) -> None:
     """Go on with a topic that was deleted and made again, from its beginning.
 
     A topic that ends before what is stored (Kafka was restored from an older copy) is deleted and
     made again first.
     """
-    _decide(home, event_type, repairing.new_topic, repairing.adopt_topic, yes)
+    _decide(home, event_type, repair.new_topic, repair.adopt_topic, yes)
 
 
-@repair.command()
+@app.command()
 def clock(event_type: EventType, home: HomePath, yes: Yes = False) -> None:
     """Let records that Kafka stamped with a time in the future arrive now.
 
     Correct the clock first: records that come after this are judged anew.
     """
-    _decide(home, event_type, repairing.wrong_clock, repairing.ignore_clock, yes)
+    _decide(home, event_type, repair.wrong_clock, repair.ignore_clock, yes)
 
 
-@repair.command()
+@app.command()
 def holes(event_type: EventType, home: HomePath, yes: Yes = False) -> None:
     """Skip offsets that have no record: markers of transactions, or what compaction removed."""
-    _decide(home, event_type, repairing.no_records, repairing.allow_holes, yes)
+    _decide(home, event_type, repair.no_records, repair.allow_holes, yes)
 
 
-@rebuild.command()
+@rebuild_app.command()
 def flow(event_type: EventType, home: HomePath, as_json: AsJson = False) -> None:
     """Make the two-second sums and the positions again from the raw store.
 
@@ -87,7 +87,7 @@ def flow(event_type: EventType, home: HomePath, as_json: AsJson = False) -> None
         Progress(console=err, transient=True, disable=not err.is_terminal) as progress,
     ):
         task = progress.add_task(event_type, total=None)
-        found = rebuilding.rebuild_flow(
+        found = rebuild_flow.rebuild_flow(
             settings,
             contract,
             lambda done, total: progress.update(task, completed=done, total=total),
@@ -101,7 +101,7 @@ def flow(event_type: EventType, home: HomePath, as_json: AsJson = False) -> None
     out.print(f"{found.sums:,} sums of {event_type} made again, {begin_text}")
 
 
-@rebuild.command()
+@rebuild_app.command()
 def report(event_type: EventType, home: HomePath, as_json: AsJson = False) -> None:
     """Make all settled intervals again from raw events, with today's query and reference data.
 
@@ -115,7 +115,7 @@ def report(event_type: EventType, home: HomePath, as_json: AsJson = False) -> No
         Progress(console=err, transient=True, disable=not err.is_terminal) as progress,
     ):
         task = progress.add_task(event_type, total=None)
-        found = settling.rebuild_report(
+        found = rebuild_report.rebuild_report(
             settings,
             contract,
             partial(enrich, stack),
@@ -143,7 +143,7 @@ def skip_interval(
     """
     settings, contract = _of(home, event_type)
     with _or_cannot("skip"), postgres.connect(settings) as connection:
-        interval = settling.next_interval(connection, contract, settings.batch_interval_s)
+        interval = rebuild_report.next_interval(connection, contract, settings.batch_interval_s)
         if moment(start, datetime.now(UTC)) != interval.start:
             raise IntervalError(
                 f"the next interval of {event_type} is {interval}", "name its start, or none"
@@ -155,11 +155,11 @@ def skip_interval(
     say("done, and noted in control.operator_log; the next run goes on from there")
 
 
-@rebuild.command()
+@rebuild_app.command()
 def cache(event_type: EventType, home: HomePath, as_json: AsJson = False) -> None:
     """Empty the cache and make it again from Cassandra and PostgreSQL."""
     with _or_cannot("rebuild"):
-        sequence = rebuilding.rebuild_cache(*_of(home, event_type))
+        sequence = rebuild_flow.rebuild_cache(*_of(home, event_type))
     if as_json:
         print(json.dumps({"sequence": sequence}))
     else:

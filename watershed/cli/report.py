@@ -8,7 +8,7 @@ from datetime import timedelta
 from rich.markup import escape
 
 from watershed.cli.shared import out
-from watershed.reported import LastInterval, Reported
+from watershed.operations.report_status import LastInterval, Reported
 
 DRIFT = "groups of intervals in which batch and flow differ without a reason"
 

@@ -19,7 +19,7 @@ from watershed.cli.interruption import Interruption
 from watershed.cli.panel import addresses
 from watershed.cli.shared import HomePath, PortOffset, fail, out, say
 from watershed.errors import StackError
-from watershed.flowing import flows, refusals
+from watershed.operations.readiness import flows, refusals
 from watershed.settings import Settings
 from watershed.stack import downloads
 from watershed.stack.checks import problems

@@ -26,10 +26,10 @@ from watershed.cli.shared import (
     print_columns,
 )
 from watershed.cli.values import clock, for_json, safe
+from watershed.operations.trace import Critical, Occurrence, Searched, Stored, Trace
+from watershed.operations.trace import trace as look_for
 from watershed.speed.flow import Sum
 from watershed.stack.home import Home
-from watershed.tracing import Critical, Occurrence, Searched, Stored, Trace
-from watershed.tracing import trace as look_for
 
 
 def trace(

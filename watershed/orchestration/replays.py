@@ -11,9 +11,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from watershed.contracts.model import Contract
 from watershed.errors import WatershedError
+from watershed.operations.replay import replay
+from watershed.operations.replay_range import Outcome, replay_range
 from watershed.orchestration.project import contract_of
-from watershed.replaying import replay
-from watershed.replaying_range import Outcome, replay_range
 from watershed.settings import Settings, load_settings
 from watershed.stores.record_id import Place
 

@@ -11,8 +11,8 @@ from tests.live.report.conftest import START
 from tests.live.report.world import WIDTH, World, some_records
 from watershed.batch import intervals
 from watershed.batch.intervals import Interval
-from watershed.coverage import ALWAYS
-from watershed.stores import consistency
+from watershed.operations.audit import report
+from watershed.operations.audit.tally import ALWAYS
 
 DAY = timedelta(days=1)
 LAST = f"(SELECT max(interval_start) FROM report.{{}} WHERE interval_start < '{START + 5 * WIDTH}')"
@@ -32,16 +32,16 @@ def settled(world: World, dice: random.Random) -> World:
     return world
 
 
-def look(world: World, since: timedelta | None = None) -> consistency.Looked:
+def look(world: World, since: timedelta | None = None) -> report.Looked:
     begin = ALWAYS if since is None else START + since
     with world.connection:
-        return consistency.look(world.connection, world.contract, begin)
+        return report.look(world.connection, world.contract, begin)
 
 
 def test_what_was_published_adds_up(settled: World) -> None:
     [(facts,)] = settled.query("SELECT count(*) FROM report.transaction")
-    assert look(settled) == consistency.Looked(7, facts, [])
-    assert look(settled, DAY) == consistency.Looked(0, 0, [])
+    assert look(settled) == report.Looked(7, facts, [])
+    assert look(settled, DAY) == report.Looked(0, 0, [])
     settled.settle(Interval(START, START + 3 * WIDTH))  # the skipped one, and settled ones again
     assert look(settled).faults == []
 

@@ -10,7 +10,7 @@ from tests.live.report.world import WIDTH, World, some_records
 from watershed.batch import intervals
 from watershed.batch.intervals import Interval
 from watershed.cli.report import lines
-from watershed.reported import Reported, look
+from watershed.operations.report_status import Reported, look
 from watershed.settings import Settings
 from watershed.stores.alerts import alert
 

@@ -15,15 +15,15 @@ import pytest
 from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
-from watershed import settling
 from watershed.batch import attempts, intervals
 from watershed.batch.attempts import Attempt
 from watershed.batch.checksums import checksums
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError, IntervalError, LeaseHeldError, StackError
+from watershed.operations import rebuild_report
+from watershed.operations.rebuild_report import Settled, chunks
 from watershed.settings import Settings
-from watershed.settling import Settled, chunks, rebuild_report
 from watershed.stores import postgres
 
 HOUR = timedelta(hours=1)
@@ -51,7 +51,7 @@ def settled(world: World, ledger: Ledger, dice: random.Random) -> World:
 
 def _rebuild(
     settings: Settings, world: World, load: Callable[[Attempt], None] | None = None
-) -> tuple[settling.Rebuilt, list[Attempt], list[tuple[int, int]]]:
+) -> tuple[rebuild_report.Rebuilt, list[Attempt], list[tuple[int, int]]]:
     """What it returned, what it loaded, and the progress it told."""
     loaded: list[Attempt] = []
     told: list[tuple[int, int]] = []
@@ -60,7 +60,7 @@ def _rebuild(
         loaded.append(attempt)
         (load or world.load)(attempt)
 
-    done = rebuild_report(settings, world.contract, job, lambda *of: told.append(of))
+    done = rebuild_report.rebuild_report(settings, world.contract, job, lambda *of: told.append(of))
     return done, loaded, told
 
 
@@ -70,7 +70,7 @@ def test_everything_is_made_again(
     before = checksums(settled.connection, settled.contract)
     settled.query("UPDATE report.transaction SET amount_eur = 0, amount = amount + 1")
     settled.query("DELETE FROM report.transaction_hourly")
-    monkeypatch.setattr(settling, "CHUNK_INTERVALS", 3)
+    monkeypatch.setattr(rebuild_report, "CHUNK_INTERVALS", 3)
     done, loaded, told = _rebuild(database, settled)
     assert checksums(settled.connection, settled.contract) == before
     ledger.check()
@@ -84,7 +84,7 @@ def test_everything_is_made_again(
 def test_one_that_was_stopped_goes_on(
     database: Settings, settled: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "CHUNK_INTERVALS", 3)
+    monkeypatch.setattr(rebuild_report, "CHUNK_INTERVALS", 3)
 
     def fail(attempt: Attempt) -> None:
         if attempt.start >= START + 5 * WIDTH:
@@ -110,7 +110,7 @@ def test_one_that_was_stopped_goes_on(
 def test_another_query_begins_anew(
     database: Settings, settled: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "CHUNK_INTERVALS", 3)
+    monkeypatch.setattr(rebuild_report, "CHUNK_INTERVALS", 3)
 
     def fail(attempt: Attempt) -> None:
         if attempt.start > START:
@@ -163,7 +163,7 @@ def test_what_fails_a_check_stays_as_it_was(
 def test_only_one_at_a_time(database: Settings, settled: World) -> None:
     def again(_: Attempt) -> None:
         with pytest.raises(LeaseHeldError, match="rebuild report transaction is under way"):
-            rebuild_report(database, settled.contract, _nothing, _nothing)
+            rebuild_report.rebuild_report(database, settled.contract, _nothing, _nothing)
         raise StackError("seen", "")
 
     with pytest.raises(StackError, match="seen"):
@@ -191,7 +191,7 @@ def test_it_waits_for_a_run_of_airflows(database: Settings, settled: World) -> N
         told.append(of)
         go_on.set()
 
-    done = rebuild_report(database, settled.contract, settled.load, watch)
+    done = rebuild_report.rebuild_report(database, settled.contract, settled.load, watch)
     run.join(20)
     assert done.intervals == 11
 
@@ -207,14 +207,14 @@ def test_a_run_that_overtakes_it_stands(database: Settings, settled: World) -> N
 
 def test_the_next_interval(settled: World) -> None:
     with pytest.raises(IntervalError, match="no interval of transaction is complete"):
-        settling.next_interval(settled.connection, settled.contract, WIDTH_S)
+        rebuild_report.next_interval(settled.connection, settled.contract, WIDTH_S)
     settled.pass_time(START + 14.5 * WIDTH)
-    found = settling.next_interval(settled.connection, settled.contract, WIDTH_S)
+    found = rebuild_report.next_interval(settled.connection, settled.contract, WIDTH_S)
     assert found == Interval(START + 12 * WIDTH, START + 13 * WIDTH)
 
 
 def test_chunks_are_adjacent_and_not_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "CHUNK_EVENTS", 10)
+    monkeypatch.setattr(rebuild_report, "CHUNK_EVENTS", 10)
 
     def settled(start: int, events: int) -> Settled:
         return Settled(Interval(START + start * WIDTH, START + (start + 1) * WIDTH), events, "run")

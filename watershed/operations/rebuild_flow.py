@@ -14,11 +14,11 @@ from itertools import takewhile
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
 
-from watershed.audit import Watch, read_all, read_block, uncovered
-from watershed.committed import Extent, PartitionKey, Snapshot, snapshot
 from watershed.contracts.model import Contract
-from watershed.coverage import Found, Totals, add, first_window
 from watershed.errors import ProgressError
+from watershed.operations.audit.audit import Watch, read_all, read_block, uncovered
+from watershed.operations.audit.snapshot import Extent, PartitionKey, Snapshot, snapshot
+from watershed.operations.audit.tally import Found, Totals, add, first_window
 from watershed.settings import Settings
 from watershed.speed import cache, commit, flow, progress
 from watershed.speed.commit import OffsetRange

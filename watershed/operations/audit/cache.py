@@ -11,12 +11,12 @@ import redis
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
 
-from watershed.check import Check
 from watershed.contracts.model import Contract
+from watershed.operations.audit import cache_content
+from watershed.operations.audit.cache_content import Content, Entry
+from watershed.operations.audit.check import Check
 from watershed.settings import Settings
 from watershed.speed import cache, progress
-from watershed.stores import cache_content
-from watershed.stores.cache_content import Content, Entry
 
 TIMEOUT_S = 20
 PAUSE_S = 0.05

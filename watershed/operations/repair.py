@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
 
-from watershed.committed import PartitionKey
 from watershed.contracts.model import Contract
 from watershed.errors import ProgressError, StoreError
+from watershed.operations.audit.snapshot import PartitionKey
 from watershed.settings import Settings
 from watershed.speed import commit, progress
 from watershed.speed.commit import OffsetRange

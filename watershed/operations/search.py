@@ -18,7 +18,7 @@ from cassandra.cluster import Session
 
 from watershed.contracts.model import Contract
 from watershed.contracts.validate import UUID as WRITTEN_UUID
-from watershed.coverage import plain
+from watershed.operations.audit.tally import plain
 from watershed.speed.time_index import Span
 from watershed.stores import quarantine, raw
 from watershed.stores.quarantine import Rejected

@@ -12,7 +12,7 @@ from cassandra.cluster import Session
 
 from watershed.contracts.model import Contract
 from watershed.errors import ReplayError
-from watershed.replaying import Replayer, Wait
+from watershed.operations.replay import Replayer, Wait
 from watershed.settings import Settings
 from watershed.speed import progress
 from watershed.stores import cassandra, postgres, quarantine, replays

@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.contracts.reasons import Reason
-from watershed.replaying import absent
+from watershed.operations.replay import absent
 from watershed.settings import Settings
 from watershed.speed import progress, time_index
 from watershed.speed.time_index import Batch, Span

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from watershed.asking import ask
+from watershed.operations.deadline import ask
 from watershed.settings import Settings
 from watershed.speed import cache, heartbeat
 from watershed.stores import postgres

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
-from watershed.coverage import ALWAYS, first_window
+from watershed.operations.audit.tally import ALWAYS, first_window
 from watershed.speed import flow, progress
 from watershed.speed.flow import Position, Sum
 from watershed.speed.progress import Progress

@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection
 from redis.exceptions import RedisError
 
 from watershed.contracts.model import Contract
-from watershed.searching import Found, Search, Watch
+from watershed.operations.search import Found, Search, Watch
 from watershed.settings import Settings
 from watershed.speed import cache, flow, progress, time_index
 from watershed.speed.flow import Sum

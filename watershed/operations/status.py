@@ -11,13 +11,13 @@ from time import monotonic
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from watershed.asking import Answer, ask
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
-from watershed.flowing import LOOK_S, cached_sequence
-from watershed.lag import PartitionStatus, lags
-from watershed.reported import Reported, look
+from watershed.operations.deadline import Answer, ask
+from watershed.operations.lag import PartitionStatus, lags
+from watershed.operations.readiness import LOOK_S, cached_sequence
+from watershed.operations.report_status import Reported, look
 from watershed.settings import Settings
 from watershed.speed import progress
 from watershed.speed.heartbeat import Said, said

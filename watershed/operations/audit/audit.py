@@ -14,11 +14,19 @@ from datetime import datetime
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
 
-from watershed.audit_cache import check_cache
-from watershed.check import Check
-from watershed.committed import Extent, PartitionKey, Snapshot, begin_snapshot, snapshot
 from watershed.contracts.model import Contract
-from watershed.coverage import (
+from watershed.errors import StoreError
+from watershed.operations.audit import report
+from watershed.operations.audit.cache import check_cache
+from watershed.operations.audit.check import Check
+from watershed.operations.audit.snapshot import (
+    Extent,
+    PartitionKey,
+    Snapshot,
+    begin_snapshot,
+    snapshot,
+)
+from watershed.operations.audit.tally import (
     ALWAYS,
     Found,
     Tally,
@@ -31,10 +39,9 @@ from watershed.coverage import (
     plain,
     without,
 )
-from watershed.errors import StoreError
 from watershed.settings import Settings
 from watershed.speed import cache
-from watershed.stores import cassandra, consistency, postgres, quarantine, raw, topics
+from watershed.stores import cassandra, postgres, quarantine, raw, topics
 from watershed.stores.topics import TopicState
 
 READERS = 3  # they read 130 k rows/s on two cores, one alone 98 k
@@ -177,7 +184,7 @@ def _report(contract: Contract, connection: Connection, taken: Snapshot) -> list
     if contract.report is None:
         return []
     begin_snapshot(connection)
-    found = consistency.look(connection, contract, taken.since or ALWAYS)
+    found = report.look(connection, contract, taken.since or ALWAYS)
     connection.rollback()
     looked_at = f"{found.intervals:,} intervals, {found.facts:,} facts"
     return [Check.of(contract, "report", looked_at, found.faults)]

@@ -1,0 +1,1 @@
+"""What operators ask and decide: one module per command, named as the command."""

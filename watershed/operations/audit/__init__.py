@@ -1,0 +1,1 @@
+"""``./ws audit``: every store proved against the others."""
