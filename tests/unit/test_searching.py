@@ -9,9 +9,10 @@ import pytest
 
 from watershed.contracts.model import Contract
 from watershed.operations.search import PIECE, as_id, pieces
-from watershed.operations.trace import Searched, floored, searched
+from watershed.operations.trace import Searched, searched
 from watershed.speed.time_index import Span
 from watershed.stores.raw import BLOCK
+from watershed.timestamps import floored
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ID = "8F14E45F-CEEA-467F-A0E6-9D1C2B3A4D5E"

@@ -7,7 +7,7 @@ order, so the ledger covers ``[settled_from, settled_until)`` without a gap.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from psycopg2.extensions import connection as Connection
@@ -18,8 +18,8 @@ from watershed.errors import IntervalError, SettingsError
 from watershed.speed import flow, progress, time_index
 from watershed.stores.locks import lock_publishing
 from watershed.stores.operator_log import log_operation
+from watershed.timestamps import EPOCH
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_S, DAY_S = 3_600, 86_400
 
 

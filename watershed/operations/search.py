@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -22,8 +22,8 @@ from watershed.operations.audit.tally import plain
 from watershed.speed.time_index import Span
 from watershed.stores import quarantine, raw
 from watershed.stores.quarantine import Rejected
+from watershed.timestamps import EPOCH
 
-EPOCH = datetime.fromtimestamp(0, UTC)
 PIECE = raw.BLOCK // 4
 """Offsets that one query looks through: a whole Cassandra partition may take it seconds."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import redis
@@ -27,8 +27,8 @@ from watershed.stores.quarantine import Rejected
 from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
 from watershed.stores.topics import TopicState, topic_state
+from watershed.timestamps import EPOCH, floored
 
-EPOCH = datetime.fromtimestamp(0, UTC)
 HOUR_S = 3_600
 
 
@@ -207,10 +207,3 @@ def _cached(client: redis.Redis, contract: Contract, entity: str, event_id: str)
         return Cached(score is not None, cache.cached_sequence(client, contract.type))
     except RedisError:
         return None  # shown as "away": the stream does not need it
-
-
-def floored(time: datetime, width_s: int) -> datetime:
-    """The start of the window that a time falls into, as Spark counts: towards 1970."""
-    seconds = (time - EPOCH) // timedelta(seconds=1)
-    windows = seconds // width_s if seconds >= 0 else -(-seconds // width_s)
-    return EPOCH + timedelta(seconds=windows * width_s)

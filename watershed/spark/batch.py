@@ -33,16 +33,16 @@ from watershed.spark.totals import (
 )
 from watershed.spark.validate import JUDGED, validated
 from watershed.speed import critical
-from watershed.speed.cache import Change, milliseconds
+from watershed.speed.cache import Change
 from watershed.speed.cache_writer import CacheWriter
 from watershed.speed.commit import commit
 from watershed.speed.critical import CriticalEvent
 from watershed.speed.progress import Progress, advance_idle, progress
 from watershed.stores import quarantine, raw
 from watershed.stores.topics import Broker
+from watershed.timestamps import EPOCH, milliseconds
 
 HOUR_S = 3_600
-EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 
 from watershed.contracts.model import Contract
 from watershed.errors import ProgressError
-from watershed.speed.cache import milliseconds
 from watershed.speed.commit import OffsetRange
 from watershed.speed.flow import Sum, total
 from watershed.speed.progress import Progress
+from watershed.timestamps import milliseconds
 
 
 def summed(events: DataFrame, contract: Contract) -> DataFrame:

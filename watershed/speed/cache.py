@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -29,6 +28,7 @@ from watershed.speed import critical, flow, progress
 from watershed.speed.cache_scripts import ADD_EVENTS, ADVANCE, CLEAR_IF, SET_POSITION
 from watershed.speed.critical import CriticalEvent
 from watershed.speed.flow import Position
+from watershed.timestamps import milliseconds
 
 TIMEOUT_S = 2
 COMPLETE = "complete"
@@ -211,9 +211,3 @@ def _by_entity(events: Iterable[CriticalEvent]) -> dict[str, list[CriticalEvent]
 
 def _arguments(event: CriticalEvent) -> tuple[int, str, str]:
     return (milliseconds(event.event_time), event.event_id, event.event)
-
-
-def milliseconds(time: datetime) -> int:
-    """Epoch milliseconds of a UTC time, with or without a zone; exact."""
-    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return (aware - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import redis
 
 from watershed.contracts.model import Contract
-from watershed.speed.cache import COMPLETE, Change, events_key, list_key, milliseconds, position_key
+from watershed.speed.cache import COMPLETE, Change, events_key, list_key, position_key
+from watershed.timestamps import milliseconds
 
 
 class Entry(NamedTuple):

@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from watershed.speed.flow import EXACT_DIGITS
+from watershed.timestamps import EPOCH
 
-EPOCH = datetime(1970, 1, 1)
+NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
+"""As Cassandra's driver gives times."""
+
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 EXACT = Context(prec=EXACT_DIGITS)
 
@@ -106,7 +109,7 @@ class Tally:
     def passing(self, rows: Iterable[Any]) -> Iterator[int]:
         """The rows' offsets."""
         for offset, arrival, measure, *groups in rows:
-            key = ((arrival or EPOCH) - EPOCH) // self._window, *groups
+            key = ((arrival or NAIVE_EPOCH) - NAIVE_EPOCH) // self._window, *groups
             total = self._sums.get(key)
             if total is None:
                 total = self._sums[key] = [Decimal(0), 0]
@@ -117,17 +120,16 @@ class Tally:
 
     @property
     def totals(self) -> Totals:
-        start = EPOCH.replace(tzinfo=UTC)
         return {
-            (start + index * self._window, *plain(groups)): Total(value, count)
+            (EPOCH + index * self._window, *plain(groups)): Total(value, count)
             for (index, *groups), (value, count) in self._sums.items()
         }
 
 
 def first_window(since: datetime, window_s: int) -> datetime:
     """The start of the first flow window that is whole: at ``since`` or after it."""
-    start, width = EPOCH.replace(tzinfo=UTC), timedelta(seconds=window_s)
-    return start - (start - since) // width * width
+    width = timedelta(seconds=window_s)
+    return EPOCH - (EPOCH - since) // width * width
 
 
 def plain(values: Iterable[Any]) -> Key:
