@@ -5,6 +5,8 @@ from __future__ import annotations
 import stamina
 
 from watershed.errors import WatershedError
+from watershed.provision.cassandra import ADMIN as CASSANDRA_ADMIN
+from watershed.provision.postgres import ADMIN as POSTGRES_ADMIN
 from watershed.settings import Settings
 from watershed.stores import cassandra, postgres
 
@@ -22,12 +24,12 @@ class _CompactingError(WatershedError):
 def rest(settings: Settings) -> None:
     """Let PostgreSQL vacuum, analyze and write out its pages, and Cassandra merge its files."""
     password = settings.secret("postgres_admin_password")
-    with postgres.connect(settings, user=postgres.ADMIN, password=password) as connection:
+    with postgres.connect(settings, user=POSTGRES_ADMIN, password=password) as connection:
         connection.autocommit = True
         for statement in ("VACUUM (ANALYZE)", "CHECKPOINT"):
             connection.cursor().execute(statement)
     password = settings.secret("cassandra_admin_password")
-    with cassandra.connect(settings, cassandra.ADMIN, password) as session:
+    with cassandra.connect(settings, CASSANDRA_ADMIN, password) as session:
         for attempt in stamina.retry_context(
             on=_CompactingError, attempts=None, timeout=WAIT_S, wait_max=1.0
         ):

@@ -11,9 +11,11 @@ from psycopg2 import sql
 from tests.faults.fault import Load
 from tests.progress import wait_commits
 from tests.stack import Stack, wait_until
+from watershed.provision.cassandra import ADMIN as CASSANDRA_ADMIN
+from watershed.provision.cassandra import ensure_roles
+from watershed.provision.postgres import ADMIN, ensure_database
 from watershed.speed import cache, heartbeat
 from watershed.stores import cassandra, postgres
-from watershed.stores.postgres import ADMIN
 
 OTHER = "another-password-0123456789"
 
@@ -35,7 +37,7 @@ def postgres_refuses(stack: Stack) -> Iterator[None]:
     try:
         yield
     finally:
-        postgres.ensure_database(settings, ADMIN, secret)
+        ensure_database(settings, ADMIN, secret)
 
 
 @contextmanager
@@ -43,13 +45,13 @@ def cassandra_refuses(stack: Stack) -> Iterator[None]:
     """The pipeline's role has another password, and no connection left: only a kill cuts them."""
     settings = stack.settings
     secret = settings.secret("cassandra_admin_password")
-    with cassandra.connect(settings, cassandra.ADMIN, secret) as session:
+    with cassandra.connect(settings, CASSANDRA_ADMIN, secret) as session:
         session.execute(f"ALTER ROLE {settings.cassandra_user} WITH PASSWORD = '{OTHER}'")
     stack.kill("cassandra")
     try:
         yield
     finally:
-        cassandra.ensure_roles(settings, secret)
+        ensure_roles(settings, secret)
 
 
 @contextmanager

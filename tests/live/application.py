@@ -23,6 +23,9 @@ from tests.stack import Stack, wait_until
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.operations.audit.audit import audit
+from watershed.provision.cassandra import ensure_tables as ensure_cassandra_tables
+from watershed.provision.postgres import ensure_tables
+from watershed.provision.topics import ensure_topics
 from watershed.settings import Settings
 from watershed.speed import heartbeat, progress
 from watershed.speed.progress import Progress
@@ -30,7 +33,7 @@ from watershed.stack.home import ROOT
 from watershed.stack.processes import END_TIMEOUT_S, environment
 from watershed.stack.services.stream import stream
 from watershed.stores import cassandra, postgres
-from watershed.stores.topics import admin, ensure_topics, topic_state
+from watershed.stores.topics import admin, topic_state
 
 TEMPLATE = ROOT / "schemas" / "transaction" / "contract.yaml"
 
@@ -199,6 +202,6 @@ def application(stack: Stack, folder: Path, *types: str, create_time: bool = Fal
                    for n in types]  # fmt: skip
             client.create_topics(new, wait_for_metadata=True)
     ensure_topics(settings, contracts)
-    postgres.ensure_tables(settings, contracts)
-    cassandra.ensure_tables(settings, contracts)
+    ensure_tables(settings, contracts)
+    ensure_cassandra_tables(settings, contracts)
     return Application(stack, settings)

@@ -13,9 +13,9 @@ from psycopg2 import sql
 
 from tests.stack import Stack
 from watershed.contracts.model import Contract
+from watershed.provision.postgres import ADMIN, ensure_database, ensure_tables
 from watershed.settings import Settings
 from watershed.stores import postgres
-from watershed.stores.postgres import ADMIN
 from watershed.stores.topics import admin
 
 
@@ -53,8 +53,8 @@ def migrated(stack: Stack, transaction: Contract) -> Iterator[str]:
     name = "test_template"
     on_server(stack.settings, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
     settings = stack.settings.model_copy(update={"postgres_database": name})
-    postgres.ensure_database(settings, ADMIN, settings.secret("postgres_admin_password"))
-    postgres.ensure_tables(settings, [transaction])
+    ensure_database(settings, ADMIN, settings.secret("postgres_admin_password"))
+    ensure_tables(settings, [transaction])
     yield name
     on_server(stack.settings, "DROP DATABASE {} WITH (FORCE)", name)
 

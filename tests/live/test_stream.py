@@ -17,7 +17,8 @@ from watershed.errors import OvertakenError, ProgressError
 from watershed.operations.audit.tally import ALWAYS
 from watershed.producer.ack_log import AckLog, Record
 from watershed.speed import flow, progress
-from watershed.speed.commit import OffsetRange, commit
+from watershed.speed.commit import commit
+from watershed.speed.time_index import OffsetRange
 from watershed.stack.home import ROOT
 from watershed.stores import cassandra, postgres
 from watershed.stores.raw import BLOCK

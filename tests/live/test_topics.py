@@ -8,7 +8,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from tests.live.application import Application, application
 from tests.stack import Stack
-from watershed.stores.topics import admin, ensure_topics
+from watershed.provision.topics import ensure_topics
+from watershed.stores.topics import admin
 
 
 def _config(app: Application, name: str) -> str:

@@ -20,9 +20,9 @@ from watershed.operations.audit.audit import Watch, read_all, read_block, uncove
 from watershed.operations.audit.snapshot import Extent, PartitionKey, Snapshot, snapshot
 from watershed.operations.audit.tally import Found, Totals, add, first_window
 from watershed.settings import Settings
-from watershed.speed import cache, commit, flow, progress
-from watershed.speed.commit import OffsetRange
+from watershed.speed import cache, commit, flow, progress, time_index
 from watershed.speed.flow import Sum
+from watershed.speed.time_index import OffsetRange
 from watershed.stores import cassandra, postgres, quarantine, raw, topics
 from watershed.stores.operator_log import log_operation
 from watershed.stores.topics import TopicState
@@ -68,7 +68,7 @@ def rebuild_flow(settings: Settings, contract: Contract, watch: Watch) -> Rebuil
                 store.add(totals, place, seen.get(place, state.begin), state.next)
             for one in runs:
                 commit.advance(connection, contract, topic.generation, one)
-                commit.index(connection, contract, topic.generation, one, sequence)
+                time_index.index(connection, contract, topic.generation, one, sequence)
             sums = _sums(totals, first)
             flow.replace(connection, contract, first, sums)
             absorbed = _joined(runs)

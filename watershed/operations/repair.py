@@ -16,10 +16,11 @@ from psycopg2.extensions import connection as Connection
 from watershed.contracts.model import Contract
 from watershed.errors import ProgressError, StoreError
 from watershed.operations.audit.snapshot import PartitionKey
+from watershed.provision.topics import recreate_topic
 from watershed.settings import Settings
-from watershed.speed import commit, progress
-from watershed.speed.commit import OffsetRange
+from watershed.speed import progress, time_index
 from watershed.speed.progress import Progress
+from watershed.speed.time_index import OffsetRange
 from watershed.stores import cassandra, postgres, quarantine, raw, topics
 from watershed.stores.operator_log import log_operation
 from watershed.stores.topics import TopicState
@@ -91,7 +92,7 @@ def give_up(settings: Settings, contract: Contract, repair: Repair) -> None:
             _skip(connection, contract, (generation, partition), begin, end)
             at = found[partition].watermark or datetime.now(UTC)
             skipped = OffsetRange(partition, begin, end, at, at, 0, 0, end - begin)
-            commit.index(connection, contract, generation, skipped, sequence)
+            time_index.index(connection, contract, generation, skipped, sequence)
         _log(connection, contract, repair, generation)
 
 
@@ -133,7 +134,7 @@ def new_topic(settings: Settings, contract: Contract) -> Repair:
 def adopt_topic(settings: Settings, contract: Contract, repair: Repair) -> None:
     """Start the generation of the topic as it is now, behind the old one's watermark."""
     if repair.does == REMAKES:
-        topics.recreate_topic(settings, contract)
+        recreate_topic(settings, contract)
     topic = topics.topic_state(settings, contract.topic.name)
     with postgres.connect(settings) as connection, connection:
         cursor = connection.cursor()

@@ -25,12 +25,13 @@ from watershed.errors import (
     StoreError,
     WatershedError,
 )
+from watershed.provision.cassandra import ensure_tables
 from watershed.settings import Settings
 from watershed.spark.batch import BatchWriter
 from watershed.spark.cassandra import renew_session
 from watershed.spark.query import scratch, start
 from watershed.spark.sink import Sink
-from watershed.speed import contract_versions, flow, heartbeat, history, lease, progress
+from watershed.speed import contract_versions, flow, heartbeat, lease, progress, time_index
 from watershed.speed.cache_writer import CacheWriter
 from watershed.stores import cassandra, postgres
 from watershed.stores.topics import Broker
@@ -160,7 +161,7 @@ class ContractStream(threading.Thread):
             at = progress.resume(own, self._contract, topic)
             if contract_versions.check(own, self._contract):
                 flow.ensure_tables(own, self._contract)
-                cassandra.ensure_tables(self._settings, [self._contract])
+                ensure_tables(self._settings, [self._contract])
             contract_versions.take(own, self._contract, at)
             self._cache.start_anew()
             writer = BatchWriter(
@@ -194,7 +195,7 @@ class ContractStream(threading.Thread):
                     self._has_noted = False
             if time.monotonic() - maintained > MAINTAIN_S:
                 maintained = time.monotonic()
-                history.prune(own, self._contract, datetime.now(UTC))
+                time_index.prune(own, self._contract, datetime.now(UTC))
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from pyspark.sql import functions as F
 
 from watershed.contracts.model import Contract
 from watershed.errors import ProgressError
-from watershed.speed.commit import OffsetRange
 from watershed.speed.flow import Sum, total
 from watershed.speed.progress import Progress
+from watershed.speed.time_index import OffsetRange
 from watershed.timestamps import milliseconds
 
 

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.model import Contract
 from watershed.errors import OvertakenError, ProgressError
-from watershed.speed import flow, lease
+from watershed.speed import flow, lease, time_index
 from watershed.speed.flow import Position, Sum
-
-
-@dataclass(frozen=True)
-class OffsetRange:
-    """What a batch has of one Kafka partition: records ``[from_offset, to_offset)``.
-
-    ``skipped`` are offsets without a record that an operator gave up.
-    """
-
-    partition: int
-    from_offset: int
-    to_offset: int
-    arrival_min: datetime
-    arrival_max: datetime
-    stored: int
-    quarantined: int
-    skipped: int = 0
+from watershed.speed.time_index import OffsetRange
 
 
 @dataclass(frozen=True)
@@ -56,7 +39,7 @@ def commit(
         sequence = _next_sequence(connection, contract, epoch)
         for one in sorted(ranges, key=lambda r: r.partition):  # one order: no deadlock
             advance(connection, contract, generation, one)
-            index(connection, contract, generation, one, sequence)
+            time_index.index(connection, contract, generation, one, sequence)
         return Commit(sequence, flow.add(connection, contract, sums))
 
 
@@ -116,17 +99,3 @@ def _refuse(contract: Contract, one: OffsetRange, committed: int | None) -> None
         "the stream starts again from there; if it ends here again, the offsets between have no"
         f" record, and ./ws repair holes {contract.type} skips them",
     )
-
-
-def index(
-    connection: Connection, contract: Contract, generation: str, one: OffsetRange, sequence: int
-) -> None:
-    """Note in the time index when these records arrived, in this connection's transaction."""
-    connection.cursor().execute(
-        "INSERT INTO control.stream_batch (type, generation, kafka_partition, from_offset,"
-        " to_offset, arrival_min, arrival_max, contract_version, stored, quarantined, skipped,"
-        " sequence) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [contract.type, generation, one.partition, one.from_offset, one.to_offset,
-         one.arrival_min, one.arrival_max, contract.version, one.stored, one.quarantined,
-         one.skipped, sequence],
-    )  # fmt: skip

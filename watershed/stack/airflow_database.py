@@ -10,6 +10,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from watershed.errors import StackError
+from watershed.provision.postgres import ADMIN, ensure_owned, ensure_role
 from watershed.stack.airflow_environment import LOCK, airflow_environment
 from watershed.stack.home import ROOT, Home
 from watershed.stack.logs import RUNS_KEPT_S
@@ -42,12 +43,10 @@ def migrate(home: Home, like: Service) -> None:
     """
     settings = home.settings()
     password = settings.secret("postgres_admin_password")
-    with postgres.connect(
-        settings, dbname="postgres", user=postgres.ADMIN, password=password
-    ) as connection:
+    with postgres.connect(settings, dbname="postgres", user=ADMIN, password=password) as connection:
         connection.autocommit = True
-        postgres.ensure_role(connection, NAME, settings.secret("airflow_database_password"))
-        postgres.ensure_owned(connection, NAME, NAME)
+        ensure_role(connection, NAME, settings.secret("airflow_database_password"))
+        ensure_owned(connection, NAME, NAME)
         if _noted(connection) != (wanted := _wanted()):
             _run(home, like, "airflow", "db", "migrate")
             _run(home, like, "python", "-m", "watershed.orchestration.pools")

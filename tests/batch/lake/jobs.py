@@ -15,6 +15,9 @@ from uuid import uuid4
 from psycopg2 import sql
 
 from watershed.contracts.load import load_contracts
+from watershed.provision.mariadb import ADMIN as MARIADB_ADMIN
+from watershed.provision.mariadb import ensure_database as ensure_mariadb
+from watershed.provision.postgres import ADMIN, ensure_database, ensure_tables
 from watershed.settings import PREFIX, Settings
 from watershed.stack.home import ROOT
 from watershed.stack.jars import class_path
@@ -22,7 +25,6 @@ from watershed.stack.java import java_home
 from watershed.stack.packages import package_folder
 from watershed.stack.spark import spark_environment
 from watershed.stores import mariadb, postgres
-from watershed.stores.postgres import ADMIN
 
 JOB_TIMEOUT_S = 200
 
@@ -81,9 +83,9 @@ def jobs_of(stack: Settings, folder: Path) -> Iterator[Jobs]:
     settings = stack.model_copy(update={**own, **places})
     settings.scratch_dir.mkdir()
     admin = settings.secret("postgres_admin_password")
-    postgres.ensure_database(settings, ADMIN, admin)
-    postgres.ensure_tables(settings, load_contracts(settings.schemas_dir).values())
-    mariadb.ensure_database(settings, settings.secret("mysql_admin_password"))
+    ensure_database(settings, ADMIN, admin)
+    ensure_tables(settings, load_contracts(settings.schemas_dir).values())
+    ensure_mariadb(settings, settings.secret("mysql_admin_password"))
     try:
         yield Jobs(settings)
     finally:
@@ -99,6 +101,6 @@ def jobs_of(stack: Settings, folder: Path) -> Iterator[Jobs]:
 def treasury(settings: Settings) -> Iterator[mariadb.Cursor]:
     """MariaDB as its administrator; committed at the end."""
     password = settings.secret("mysql_admin_password")
-    with mariadb.connect(settings, user=mariadb.ADMIN, password=password) as connection:
+    with mariadb.connect(settings, user=MARIADB_ADMIN, password=password) as connection:
         yield connection.cursor()
         connection.commit()

@@ -11,6 +11,7 @@ from psycopg2.extensions import connection as Connection
 
 from tests.batch.lake.jobs import Jobs, treasury
 from watershed.errors import StoreError
+from watershed.provision.mariadb import ensure_database
 from watershed.stores import mariadb, reference
 
 JOB = "refresh_reference.py"
@@ -122,7 +123,7 @@ def test_what_the_treasury_changed_stays(jobs: Jobs) -> None:
         cursor.execute("UPDATE position_limit SET limit_amount = 12.34 WHERE currency = 'GBP'")
         cursor.execute("DELETE FROM position_limit WHERE currency = 'EUR'")
     for _ in range(2):
-        mariadb.ensure_database(jobs.settings, jobs.settings.secret("mysql_admin_password"))
+        ensure_database(jobs.settings, jobs.settings.secret("mysql_admin_password"))
     with mariadb.connect(jobs.settings) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT currency, limit_amount FROM position_limit")

@@ -13,7 +13,7 @@ import pytest
 from tests.live.application import Application, application
 from tests.live.enrich.spark import arrived
 from tests.stack import Stack
-from watershed.speed.commit import OffsetRange, index
+from watershed.speed.time_index import OffsetRange, index
 from watershed.stores import cassandra, postgres
 from watershed.stores.raw import BLOCK
 

@@ -17,8 +17,8 @@ from tests.live.application import Application, application
 from tests.live.enrich.spark import run
 from tests.stack import Stack
 from watershed.batch import lake_exports
-from watershed.speed.commit import OffsetRange, index
 from watershed.speed.progress import add_partition
+from watershed.speed.time_index import OffsetRange, index
 from watershed.stores import cassandra, postgres
 from watershed.stores.raw import BLOCK
 

@@ -13,7 +13,7 @@ from watershed.batch import expiry, intervals, report
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.speed import history
+from watershed.speed import time_index
 from watershed.stores import postgres
 
 HOUR = timedelta(hours=1)
@@ -37,7 +37,7 @@ def test_what_has_expired_before_the_first_run_stays_in_the_position(
         world.start()
         _arrive(world, dice, now - 18 * HOUR)
         if forgotten:
-            history.prune(connection, short_lived, now)
+            time_index.prune(connection, short_lived, now)
         ledger = Ledger(world)
         assert ledger.position_found() == ledger.position()
 
@@ -57,14 +57,14 @@ def test_what_has_expired_before_the_first_run_stays_in_the_position(
         for one in world.settle(first).intervals:
             ledger.publish(one)
         ledger.check()
-        history.prune(connection, short_lived, now)
+        time_index.prune(connection, short_lived, now)
         ledger.check()
         at = first.start + 1.5 * HOUR
         assert ledger.position_at_found(at) == ledger.position_at(at)
         until = intervals.floor(start + HOUR, WIDTH_S)
         assert ledger.position_at_found(until) == ledger.position_at(until)
         report.prune(connection, short_lived, now + 90 * TTL)
-        history.prune(connection, short_lived, now)
+        time_index.prune(connection, short_lived, now)
         assert ledger.position_found() == ledger.position()
 
 

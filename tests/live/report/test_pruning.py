@@ -20,7 +20,7 @@ from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError
 from watershed.settings import Settings
-from watershed.speed import flow, history
+from watershed.speed import flow, time_index
 
 HOUR = timedelta(hours=1)
 MONTH = START + 2 * HOUR
@@ -158,11 +158,11 @@ def test_the_flow_is_forgotten_where_it_is_settled(settled: World, ledger: Ledge
     age = settled.contract.retention.model_copy(update={"ttl_days": 1})
     contract = settled.contract.model_copy(update={"retention": age})
     before = _rows(settled)
-    history.prune(settled.connection, contract, START + timedelta(days=1) + 2.01 * HOUR)
+    time_index.prune(settled.connection, contract, START + timedelta(days=1) + 2.01 * HOUR)
     assert _rows(settled) == before
     assert _windows(settled, START, MONTH) == {START + 4 * WIDTH}
     assert len(_windows(settled, MONTH, START + 4 * HOUR)) > 15
-    history.prune(settled.connection, contract, START + timedelta(days=9))
+    time_index.prune(settled.connection, contract, START + timedelta(days=9))
     assert _rows(settled) == before
     assert _windows(settled, START, START + 4 * HOUR - 2 * WIDTH) == {
         START + 4 * WIDTH,
@@ -171,7 +171,7 @@ def test_the_flow_is_forgotten_where_it_is_settled(settled: World, ledger: Ledge
     assert _windows(settled, START + 4 * HOUR - 2 * WIDTH, START + 9 * HOUR)
     report.prune(settled.connection, contract, LONG_AFTER)
     assert _rows(settled) == before
-    history.prune(settled.connection, contract, START + timedelta(days=9))
+    time_index.prune(settled.connection, contract, START + timedelta(days=9))
     assert _windows(settled, START, MONTH) == set()
     assert _rows(settled) == before
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.live.report.world import WIDTH, World, some_records
 from watershed.batch import facts
+from watershed.provision.postgres import ensure_tables
 from watershed.settings import Settings
 from watershed.stores import postgres
 
@@ -128,7 +129,7 @@ def test_a_database_of_an_older_version_is_as_quick_at_once(
     for number in (0, 1):
         history.query(f"DROP STATISTICS report.transaction_interval_difference_{number}")
     assert _rows_read(database, DRIFT)[0] > QUESTIONS[DRIFT]
-    postgres.ensure_tables(database, [history.contract])
+    ensure_tables(database, [history.contract])
     assert 0 < _rows_read(database, DRIFT)[0] <= QUESTIONS[DRIFT]
 
 

@@ -15,6 +15,7 @@ from tests.live.report.world import World
 from watershed.batch import facts, report
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
+from watershed.provision.postgres import ensure_tables
 from watershed.settings import Settings
 from watershed.stores import postgres
 
@@ -46,7 +47,7 @@ def test_everything_in_report_is_explained(world: World) -> None:
 @pytest.fixture
 def reader(database: Settings, transaction: Contract) -> Iterator[Connection]:
     """The reader's connection."""
-    postgres.ensure_tables(database, [transaction])
+    ensure_tables(database, [transaction])
     user, password = database.postgres_reader, database.secret("postgres_reader_password")
     with postgres.connect(database, user=user, password=password) as connection:
         connection.autocommit = True

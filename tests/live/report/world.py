@@ -23,8 +23,8 @@ from watershed.batch.attempts import Attempt, Loaded
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.speed import commit, flow, lease, progress
-from watershed.speed.commit import OffsetRange
 from watershed.speed.flow import Sum
+from watershed.speed.time_index import OffsetRange
 from watershed.stores.topics import TopicState
 
 WIDTH_S = 300

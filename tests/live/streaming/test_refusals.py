@@ -11,8 +11,9 @@ from kafka import KafkaProducer, TopicPartition
 
 from tests.live.application import Application
 from tests.stack import wait_until
+from watershed.provision.topics import ensure_topics
 from watershed.stores import cassandra
-from watershed.stores.topics import admin, ensure_topics
+from watershed.stores.topics import admin
 
 KEPT = ("stream_offset", "stream_batch")
 

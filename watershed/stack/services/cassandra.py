@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from watershed.contracts.load import load_contracts
+from watershed.provision.cassandra import ensure_roles, ensure_tables
 from watershed.stack.home import ROOT, Home, write_private
 from watershed.stack.jars import class_path, fetch
 from watershed.stack.java import jvm
 from watershed.stack.service import Service, render
-from watershed.stores.cassandra import ensure_roles, ensure_tables
 from watershed.stores.reachable import listens
 
 HEAP_MB = 1024

@@ -8,11 +8,12 @@ from base64 import urlsafe_b64encode
 
 from watershed.contracts.load import load_contracts
 from watershed.errors import StackError
+from watershed.provision.topics import ensure_topics
 from watershed.stack.home import Home, write_private
 from watershed.stack.jars import class_path
 from watershed.stack.java import jvm
 from watershed.stack.service import Service, render
-from watershed.stores.topics import admin, ensure_topics
+from watershed.stores.topics import admin
 
 HEAP_MB = 512
 LOGGER = "-Dorg.slf4j.simpleLogger."

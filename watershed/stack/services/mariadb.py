@@ -8,13 +8,13 @@ from pathlib import Path
 from pwd import struct_passwd
 
 from watershed.errors import StackError
+from watershed.provision.mariadb import ensure_database
 from watershed.stack.data_folder import new_data_folder
 from watershed.stack.home import Home, write_private
 from watershed.stack.mariadb_programs import fetch, program
 from watershed.stack.processes import as_user
 from watershed.stack.server_user import server_user
 from watershed.stack.service import Service, render
-from watershed.stores.mariadb import ensure_database
 from watershed.stores.reachable import listens
 
 INIT = """\

@@ -9,13 +9,13 @@ from pwd import struct_passwd
 
 from watershed.contracts.load import load_contracts
 from watershed.errors import StackError
+from watershed.provision.postgres import ADMIN, ensure_database, ensure_tables
 from watershed.stack.data_folder import new_data_folder
 from watershed.stack.home import Home, write_private
 from watershed.stack.packages import package_folder
 from watershed.stack.processes import as_user
 from watershed.stack.server_user import server_user
 from watershed.stack.service import Service, render
-from watershed.stores.postgres import ADMIN, ensure_database, ensure_tables
 
 HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from tests.live.application import Application, application
 from tests.stack import Stack
 from watershed.operations.audit.snapshot import snapshot
-from watershed.speed import history, lease, progress
-from watershed.speed.commit import OffsetRange, commit
+from watershed.speed import lease, progress, time_index
+from watershed.speed.commit import commit
+from watershed.speed.time_index import OffsetRange
 from watershed.stores import postgres
 from watershed.stores.topics import topic_state
 
@@ -43,9 +44,9 @@ def test_commits_are_joined_after_a_day_and_forgotten_after_their_ttl(
     contract = app.contract("aged")
     _commit(app, [0, 2, 4, 299, 300, 302, 86_400])
     with postgres.connect(app.settings) as connection:
-        history.prune(connection, contract, START + timedelta(days=1, seconds=350))
+        time_index.prune(connection, contract, START + timedelta(days=1, seconds=350))
         assert _index(app) == [(0, 4), (4, 6), (6, 7)]
-        history.prune(connection, contract, START + timedelta(days=1, seconds=350))
+        time_index.prune(connection, contract, START + timedelta(days=1, seconds=350))
         assert _index(app) == [(0, 4), (4, 6), (6, 7)]
         now = START + timedelta(days=2)
         [whole] = [
@@ -55,7 +56,7 @@ def test_commits_are_joined_after_a_day_and_forgotten_after_their_ttl(
         ]
         assert (whole.offsets, whole.stored, whole.faults) == (range(7), 7, [])
         after_ttl = START + timedelta(days=contract.retention.ttl_days, seconds=300)
-        history.prune(connection, contract, after_ttl)
+        time_index.prune(connection, contract, after_ttl)
         assert _index(app) == [(4, 6), (6, 7)]
         taken = snapshot(connection, contract, None, after_ttl)
     [rest] = [extent for (_, partition), extent in taken.extents.items() if partition == 0]
