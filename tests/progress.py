@@ -8,6 +8,7 @@ from tests.stack import Stack, wait_until
 from watershed.operations.status import collect
 from watershed.settings import Settings
 from watershed.speed import cache, progress
+from watershed.stack.services_status import stack_status
 from watershed.stores import postgres
 from watershed.stores.topics import topic_state
 
@@ -56,10 +57,11 @@ def wait_recovered(stack: Stack) -> float:
     seen: list[int] = []
 
     def is_back() -> bool:
-        status = collect(stack.home)
+        status, services = collect(stack.settings), stack_status(stack.home)
         found = [one for one in status.contracts if one.type == "transaction"]
         seen.extend(one.sequence for one in found)
-        return status.healthy and seen[-1] >= seen[0] + 2 and found[0].lag_s < LAG_S
+        is_healthy = status.healthy and services.healthy
+        return is_healthy and seen[-1] >= seen[0] + 2 and found[0].lag_s < LAG_S
 
     wait_until(is_back, "lag is back", RECOVERY_S)
     return time.monotonic() - started

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from watershed.operations.deadline import ask
-from watershed.operations.status import ContractStatus, ServiceStatus, Status, collect
+from watershed.operations.status import ContractStatus, PipelineStatus, collect
 from watershed.stack.home import Home
 
 SERVERS = {"postgres", "kafka", "redis", "cassandra"}
@@ -35,7 +35,7 @@ def test_every_server_that_does_not_answer_is_named(
     monkeypatch.setenv("WATERSHED_KAFKA_BROKERS", f"127.0.0.1:{port}")
     for server in SERVERS - {"kafka"}:
         monkeypatch.setenv(f"WATERSHED_{server.upper()}_PORT", str(port))
-    found = ask(lambda: collect(home)).result(PATIENCE_S)
+    found = ask(lambda: collect(home.settings())).result(PATIENCE_S)
     assert {line.partition(":")[0] for line in found.unavailable} == SERVERS
     assert not found.healthy
 
@@ -55,5 +55,4 @@ def test_a_contract_says_why_it_does_not_get_on(said: dict[str, Any], faults: li
     found = ContractStatus("transaction", 7, known["heartbeat_s"], 0, 0.0, [],
                            known["refusal"], known["trouble"])  # fmt: skip
     assert found.faults == faults
-    running = ServiceStatus("stream", "ready", 1, 0, 100)
-    assert Status(True, "", [running], [found]).healthy == (not faults)
+    assert PipelineStatus([found]).healthy == (not faults)

@@ -6,7 +6,20 @@ import logging
 
 import typer
 
-from watershed.cli import bench, develop, look, quarantine, repair, shells, stack, trace
+from watershed.cli import (
+    audit,
+    bench,
+    develop,
+    logs,
+    quarantine,
+    rebuild,
+    repair,
+    shells,
+    skip_interval,
+    stack,
+    status,
+    trace,
+)
 from watershed.cli.shared import fail
 from watershed.errors import WatershedError
 from watershed.parent import end_with
@@ -28,14 +41,14 @@ app.command(rich_help_panel=RUN)(stack.up)
 app.command(rich_help_panel=RUN)(stack.down)
 app.command(rich_help_panel=RUN)(stack.doctor)
 app.command(rich_help_panel=RUN)(stack.destroy)
-app.command(rich_help_panel=LOOK)(look.status)
-app.command(rich_help_panel=LOOK)(look.audit)
-app.command(rich_help_panel=LOOK)(look.logs)
+app.command(rich_help_panel=LOOK)(status.status)
+app.command(rich_help_panel=LOOK)(audit.audit)
+app.command(rich_help_panel=LOOK)(logs.logs)
 app.command(rich_help_panel=LOOK)(trace.trace)
 app.add_typer(quarantine.app, name="quarantine", rich_help_panel=LOOK)
 app.add_typer(repair.app, name="repair", rich_help_panel=MEND)
-app.add_typer(repair.rebuild_app, name="rebuild", rich_help_panel=MEND)
-app.command("skip-interval", rich_help_panel=MEND)(repair.skip_interval)
+app.add_typer(rebuild.app, name="rebuild", rich_help_panel=MEND)
+app.command("skip-interval", rich_help_panel=MEND)(skip_interval.skip_interval)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.sql)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.mysql)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.redis)

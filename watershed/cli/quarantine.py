@@ -16,7 +16,7 @@ from rich.text import Text
 from watershed.cli.shared import (
     IMPOSSIBLE,
     AsJson,
-    HomePath,
+    Deployment,
     Since,
     cannot,
     contracts_of,
@@ -25,6 +25,7 @@ from watershed.cli.shared import (
     out,
     print_columns,
     say,
+    settings_of,
 )
 from watershed.cli.values import clock, for_json, from_bytes, safe
 from watershed.contracts.model import Contract
@@ -35,7 +36,6 @@ from watershed.operations.replay import Replayed
 from watershed.operations.replay import replay as send_again
 from watershed.operations.replay_range import Outcome, replay_range
 from watershed.settings import Settings
-from watershed.stack.home import Home
 from watershed.stores.record_id import Place
 from watershed.stores.replays import Replay
 
@@ -57,7 +57,7 @@ PlaceArgument = Annotated[
 
 @app.command("list")
 def list_(
-    home: HomePath,
+    home: Deployment = None,
     event_type: Annotated[
         str | None, typer.Argument(metavar="[TYPE]", help="One contract only.")
     ] = None,
@@ -72,7 +72,7 @@ def list_(
     """
     now = datetime.now(UTC)
     try:
-        settings = Home.open(home).settings()
+        settings = settings_of(home)
         contracts = contracts_of(settings, event_type).values()
         found = listing(settings, contracts, moment(since, now), reason, limit, now)
     except IMPOSSIBLE as error:
@@ -116,7 +116,7 @@ def _replayed_to(replay: Replay | None) -> str:
 @app.command()
 def show(
     place: PlaceArgument,
-    home: HomePath,
+    home: Deployment = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Only the value's bytes, unchanged, for a file.")
     ] = False,
@@ -127,7 +127,7 @@ def show(
     Exits with 1 when there is none, with 2 when it cannot look.
     """
     try:
-        settings = Home.open(home).settings()
+        settings = settings_of(home)
         contracts_of(settings, place.type)
         found = shown(settings, place)
     except ReplayError as error:
@@ -174,7 +174,7 @@ def _replay_line(replay: Replay | None) -> str:
 @app.command()
 def replay(
     place: PlaceArgument,
-    home: HomePath,
+    home: Deployment = None,
     value: Annotated[
         typer.FileBinaryRead | None,
         typer.Option(help="The repaired event; - reads it from the standard input."),
@@ -195,7 +195,7 @@ def replay(
         raise typer.BadParameter("--value repairs one record: leave --last out")
     repaired = None if value is None else value.read()
     try:
-        settings = Home.open(home).settings()
+        settings = settings_of(home)
         contract = contracts_of(settings, place.type)[place.type]
         if last is not None:
             _replay_range(settings, contract, place, last, reason, as_json)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -17,9 +18,9 @@ from rich.text import Text
 
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
-from watershed.errors import WatershedError
-from watershed.settings import Settings
-from watershed.stack.home import default_home
+from watershed.errors import SettingsError, StackError, WatershedError
+from watershed.settings import Settings, load_settings
+from watershed.stack.home import Home, default_home
 from watershed.stores.unavailable import UNAVAILABLE
 
 HomePath = Annotated[
@@ -30,6 +31,16 @@ HomePath = Annotated[
         default_factory=default_home,
         show_default="watershed in ~/.local/share, root's in /var/lib",
         help="Folder with everything a stack keeps. Two homes are two stacks.",
+    ),
+]
+Deployment = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="WATERSHED_HOME",
+        show_default="the local stack's, if there is one",
+        help="Folder of the local stack that is meant. Where there is none, the settings are the"
+        " environment's (WATERSHED_…), of whatever deployment they name.",
     ),
 ]
 PortOffset = Annotated[
@@ -49,12 +60,41 @@ Since = Annotated[
     ),
 ]
 
+EventType = Annotated[str, typer.Argument(metavar="TYPE", help="An event type: transaction.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 IMPOSSIBLE: tuple[type[Exception], ...] = (WatershedError, psycopg2.Error, *UNAVAILABLE)
 """What a command cannot do anything about: it exits with 2."""
 
+AWAY: tuple[type[Exception], ...] = (psycopg2.Error, *UNAVAILABLE)
+
 out = Console()
 err = Console(stderr=True)
+
+
+def local_stack(path: Path | None) -> Home | None:
+    """The local stack of a folder; without one the user's own, if there is such a stack."""
+    stack = Home.open(path or default_home())
+    return stack if path or stack.exists else None
+
+
+def settings_of(path: Path | None) -> Settings:
+    """The settings of the local stack, or else of the deployment that the environment names.
+
+    Raises SettingsError, or StackError where there is neither.
+    """
+    if stack := local_stack(path):
+        return stack.settings()
+    settings = load_settings()
+    if not settings.secrets_dir.is_dir():
+        raise StackError(
+            f"there is no stack at {default_home()}, nor passwords of a deployment in"
+            f" {settings.secrets_dir}",
+            "start one with ./ws up, name --home, or set WATERSHED_SECRETS_DIR and what else"
+            " watershed/settings.py lists",
+        )
+    return settings
 
 
 def say(message: str) -> None:
@@ -73,6 +113,15 @@ def cannot(do: str, error: Exception) -> NoReturn:
     store = type(error).__module__.partition(".")[0]
     say(f"[bold red]cannot {do}:[/] {store}: {escape(str(error))}")
     sys.exit(2)
+
+
+@contextmanager
+def or_cannot(do: str) -> Iterator[None]:
+    """Exit with 2 when a server is away; a refusal goes on, and ends with 1."""
+    try:
+        yield
+    except AWAY as error:
+        cannot(do, error)
 
 
 def moment(text: str | None, now: datetime) -> datetime | None:
@@ -98,6 +147,15 @@ def contracts_of(settings: Settings, event_type: str | None) -> dict[str, Contra
     if event_type not in known:
         raise typer.BadParameter(f"no contract {event_type!r}: there are {', '.join(known)}")
     return {event_type: known[event_type]}
+
+
+def contract_of(home: Path | None, event_type: str) -> tuple[Settings, Contract]:
+    """The settings of a deployment, and its contract of a type. Raises SettingsError."""
+    settings = settings_of(home)
+    contracts = load_contracts(settings.schemas_dir, settings.topics)
+    if event_type not in contracts:
+        raise SettingsError(f"no event type {event_type}", f"there are: {', '.join(contracts)}")
+    return settings, contracts[event_type]
 
 
 def print_columns(rows: Iterable[Sequence[str | Text]]) -> None:

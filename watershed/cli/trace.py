@@ -16,7 +16,7 @@ from rich.text import Text
 from watershed.cli.shared import (
     IMPOSSIBLE,
     AsJson,
-    HomePath,
+    Deployment,
     Since,
     cannot,
     contracts_of,
@@ -24,17 +24,17 @@ from watershed.cli.shared import (
     moment,
     out,
     print_columns,
+    settings_of,
 )
 from watershed.cli.values import clock, for_json, safe
 from watershed.operations.trace import Critical, Occurrence, Searched, Stored, Trace
 from watershed.operations.trace import trace as look_for
 from watershed.speed.flow import Sum
-from watershed.stack.home import Home
 
 
 def trace(
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="Kafka's key of a record.")],
-    home: HomePath,
+    home: Deployment = None,
     since: Since = "1d",
     event_type: Annotated[
         str | None, typer.Option("--type", help="Look in one contract only.")
@@ -48,7 +48,7 @@ def trace(
     now = datetime.now(UTC)
     begin = moment(since, now) or now
     try:
-        settings = Home.open(home).settings()
+        settings = settings_of(home)
         contracts = contracts_of(settings, event_type).values()
         with _progress() as watch:
             found = look_for(settings, contracts, event_id, begin, watch)

@@ -1,4 +1,4 @@
-"""Views made again from what is immutable: the flow from the raw store, the cache from both.
+"""``./ws rebuild flow``: the flow made again from the raw store, which is immutable.
 
 The stream need not be stopped. The long part reads up to one commit; then a short transaction
 holds commits back, reads what came since, and puts the new sums in place of the old ones.
@@ -20,7 +20,7 @@ from watershed.operations.audit.audit import Watch, read_all, read_block, uncove
 from watershed.operations.audit.snapshot import Extent, PartitionKey, Snapshot, snapshot
 from watershed.operations.audit.tally import Found, Totals, add, first_window
 from watershed.settings import Settings
-from watershed.speed import cache, commit, flow, progress, time_index
+from watershed.speed import commit, flow, progress, time_index
 from watershed.speed.flow import Sum
 from watershed.speed.time_index import OffsetRange
 from watershed.stores import cassandra, postgres, quarantine, raw, topics
@@ -75,22 +75,6 @@ def rebuild_flow(settings: Settings, contract: Contract, watch: Watch) -> Rebuil
             detail = {"sums": len(sums), "since": str(first), "taken": absorbed}
             log_operation(connection, f"./ws rebuild flow {contract.type}", contract.type, detail)
     return Rebuilt(len(sums), first, absorbed)
-
-
-def rebuild_cache(settings: Settings, contract: Contract) -> int:
-    """Empty the contract's cache and make it again; the commit that it is as of."""
-    with (
-        postgres.connect(settings) as connection,
-        cassandra.connect(settings) as session,
-        cache.connect(settings) as client,
-    ):
-        cache.clear(client, contract)
-        ttl_s, keyspace = settings.cache_ttl_s, settings.cassandra_keyspace
-        sequence = cache.rebuild(client, contract, ttl_s, connection, session, keyspace)
-        with connection:
-            command = f"./ws rebuild cache {contract.type}"
-            log_operation(connection, command, contract.type, {"sequence": sequence})
-    return sequence
 
 
 def _sums(totals: Totals, first: datetime | None) -> list[Sum]:

@@ -1,6 +1,6 @@
-"""What operators do with settled intervals: make all of them again, or go past one that cannot be.
+"""``./ws rebuild report``: every settled interval made again from raw events.
 
-A rebuild takes the ledger in chunks, each an attempt like any other: begun, loaded by the Spark
+It takes the ledger in chunks, each an attempt like any other: begun, loaded by the Spark
 job, checked, published. It may be stopped at any moment and run again: it goes on where it was, as
 long as its inputs are the same.
 """
@@ -20,7 +20,6 @@ from watershed.batch import (
     attempts,
     expiry,
     facts,
-    intervals,
     publish,
     quality_checks,
     staging_table,
@@ -29,7 +28,7 @@ from watershed.batch.attempts import Attempt
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.contracts.query import read_query
-from watershed.errors import AttemptError, IntervalError, LeaseHeldError
+from watershed.errors import AttemptError, LeaseHeldError
 from watershed.settings import Settings
 from watershed.stores import postgres, reference
 from watershed.stores.locks import holder_of, try_lock_session, unlock_session
@@ -72,18 +71,6 @@ class Rebuilt:
     rows: int
     duplicates: int
     left_out: int
-
-
-def next_interval(connection: Connection, contract: Contract, interval_s: int) -> Interval:
-    """The interval that is to be settled next; commits. Raises IntervalError for none yet."""
-    with connection:
-        found = intervals.frontier(connection, contract, interval_s)
-    if found is not None:
-        start = found.settled_until
-        one = intervals.cut(Interval(start, found.watermark), interval_s)[:1]
-        if one and one[0].end <= found.watermark:
-            return one[0]
-    raise IntervalError(f"no interval of {contract.type} is complete and not settled", "wait")
 
 
 def rebuild_report(settings: Settings, contract: Contract, load: Load, watch: Watch) -> Rebuilt:

@@ -40,7 +40,7 @@ class NewestAlert:
 
 
 @dataclass(frozen=True)
-class Reported:
+class ReportStatus:
     """One contract's report. ``settled_s`` is how long ago in arrival time it was settled;
     ``unexplained`` counts groups of intervals in which batch and flow differ without a reason."""
 
@@ -51,7 +51,7 @@ class Reported:
     alert: NewestAlert | None
 
 
-def look(settings: Settings, contract: Contract) -> Reported | None:
+def report_status(settings: Settings, contract: Contract) -> ReportStatus | None:
     """The contract's report now; None where it declares none. Raises psycopg2.Error."""
     if contract.report is None:
         return None
@@ -62,7 +62,7 @@ def look(settings: Settings, contract: Contract) -> Reported | None:
             " FROM control.stream WHERE type = %s",
             contract.type,
         ) or (None, None)
-        return Reported(
+        return ReportStatus(
             until,
             None if age_s is None else round(age_s, 1),
             _last(connection, contract),

@@ -17,34 +17,19 @@ from watershed.errors import StoreError
 from watershed.operations.deadline import Answer, ask
 from watershed.operations.lag import PartitionStatus, lags
 from watershed.operations.readiness import LOOK_S, cached_sequence
-from watershed.operations.report_status import Reported, look
+from watershed.operations.report_status import ReportStatus, report_status
 from watershed.settings import Settings
 from watershed.speed import progress
 from watershed.speed.heartbeat import Said, said
 from watershed.speed.progress import Progress
-from watershed.stack.home import Home
-from watershed.stack.processes import memory_bytes
-from watershed.stack.state import read_state, running
 from watershed.stores import cassandra, postgres
 from watershed.stores.topics import topic_state
 from watershed.stores.unavailable import UNAVAILABLE
 
-MB = 2**20
 UNREADABLE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg2.Error, StoreError)
 RATE_WINDOW_S = 30
 STORES_S = 2.5  # what a store that is asked before Kafka may take of it
 HEARTBEAT_MAX_S = 15  # it beats every second while it streams, every five while it is refused
-
-
-@dataclass(frozen=True)
-class ServiceStatus:
-    """One process of the local stack; memory is its proportional set size."""
-
-    name: str
-    status: str
-    pid: int | None
-    restarts: int
-    memory_mb: int
 
 
 @dataclass(frozen=True)
@@ -53,7 +38,7 @@ class ContractStatus:
 
     ``heartbeat_s`` is how long ago its query said that it lives, None if it never did;
     ``refusal`` is why it does not go on, with the command that repairs it, ``trouble`` what makes
-    it fail again and again; ``reported`` is None where the contract has no report.
+    it fail again and again; ``report`` is None where the contract has no report.
     """
 
     type: str
@@ -64,7 +49,7 @@ class ContractStatus:
     partitions: list[PartitionStatus]
     refusal: str | None = None
     trouble: str | None = None
-    reported: Reported | None = None
+    report: ReportStatus | None = None
 
     @property
     def alive(self) -> bool:
@@ -102,38 +87,27 @@ class _Commits:
 
 
 @dataclass(frozen=True)
-class Status:
-    """The whole stack; ``unavailable`` says which servers did not answer."""
+class PipelineStatus:
+    """Every contract that PostgreSQL knows of; ``unavailable``: servers that did not answer."""
 
-    running: bool
-    error: str
-    services: list[ServiceStatus]
     contracts: list[ContractStatus] = field(default_factory=list)
     unavailable: list[str] = field(default_factory=list)
 
     @property
     def healthy(self) -> bool:
-        """Whether everything runs and answers, and every query says that it lives."""
-        ready = self.services and all(service.status == "ready" for service in self.services)
-        getting_on = not any(contract.faults for contract in self.contracts)
-        return self.running and bool(ready) and getting_on and not self.unavailable
-
-    @property
-    def memory_mb(self) -> int:
-        return sum(service.memory_mb for service in self.services)
+        """Whether every server answers, and every query says that it lives."""
+        return not self.unavailable and not any(contract.faults for contract in self.contracts)
 
 
-def collect(home: Home) -> Status:
+def collect(settings: Settings) -> PipelineStatus:
     """Look at everything now, in LOOK_S; what does not answer is named instead of raised."""
-    settings = home.settings()
     contracts = load_contracts(settings.schemas_dir, settings.topics)
-    state = read_state(home)
-    status = Status(running(home), state.error if state else "", _services(home))
+    status = PipelineStatus()
     stores_by, all_by = monotonic() + STORES_S, monotonic() + LOOK_S
     raw = ask(partial(cassandra.ping, settings))
     cached = {name: ask(partial(cached_sequence, settings, name)) for name in contracts}
     commits = {name: ask(partial(_commits, settings, one)) for name, one in contracts.items()}
-    reports = {name: ask(partial(look, settings, one)) for name, one in contracts.items()}
+    reports = {name: ask(partial(report_status, settings, one)) for name, one in contracts.items()}
     committed = {name: _answer(status, "postgres", commits[name], stores_by) for name in commits}
     # Progress first: Kafka's end is then never behind what is committed.
     topics = {
@@ -143,14 +117,16 @@ def collect(home: Home) -> Status:
     for name, found in committed.items():
         partitions = _answer(status, "kafka", topics[name], all_by)
         sequence = _answer(status, "redis", cached[name], all_by)
-        reported = _answer(status, "postgres", reports[name], all_by)
+        report = _answer(status, "postgres", reports[name], all_by)
         if found is not None:
-            status.contracts.append(_contract(name, found, sequence, partitions or [], reported))
+            status.contracts.append(_contract(name, found, sequence, partitions or [], report))
     _answer(status, "cassandra", raw, all_by)
     return status
 
 
-def _answer(status: Status, server: str, asked: Future[Answer], deadline: float) -> Answer | None:
+def _answer(
+    status: PipelineStatus, server: str, asked: Future[Answer], deadline: float
+) -> Answer | None:
     """What a server says by a monotonic time; None, and a line in ``status``, when it does not."""
     try:
         return asked.result(max(0.0, deadline - monotonic()))
@@ -161,23 +137,6 @@ def _answer(status: Status, server: str, asked: Future[Answer], deadline: float)
     if fault not in status.unavailable:
         status.unavailable.append(fault)
     return None
-
-
-def _services(home: Home) -> list[ServiceStatus]:
-    state = read_state(home)
-    if state is None:
-        return []
-    alive = running(home)
-    return [
-        ServiceStatus(
-            name,
-            one.status if alive else "stopped",
-            one.pid if alive else None,
-            one.restarts,
-            memory_bytes(one.pid) // MB if alive and one.pid else 0,
-        )
-        for name, one in state.services.items()
-    ]
 
 
 def _commits(settings: Settings, contract: Contract) -> _Commits:
@@ -197,13 +156,13 @@ def _contract(
     commits: _Commits,
     cached: int | None,
     partitions: list[PartitionStatus],
-    reported: Reported | None,
+    report: ReportStatus | None,
 ) -> ContractStatus:
     beat, refusal, trouble = commits.said
     silent = round((commits.at - beat).total_seconds(), 1) if beat else None
     behind = None if cached is None else max(0, commits.sequence - cached)
     return ContractStatus(
-        name, commits.sequence, silent, behind, commits.rate, partitions, refusal, trouble, reported
+        name, commits.sequence, silent, behind, commits.rate, partitions, refusal, trouble, report
     )
 
 

@@ -9,22 +9,22 @@ from tests.live.report.conftest import START
 from tests.live.report.world import WIDTH, World, some_records
 from watershed.batch import intervals
 from watershed.batch.intervals import Interval
-from watershed.cli.report import lines
-from watershed.operations.report_status import Reported, look
+from watershed.cli.status import report_lines
+from watershed.operations.report_status import ReportStatus, report_status
 from watershed.settings import Settings
 from watershed.stores.alerts import alert
 
 
-def _look(database: Settings, world: World) -> Reported:
-    found = look(database, world.contract)
+def _report_status(database: Settings, world: World) -> ReportStatus:
+    found = report_status(database, world.contract)
     assert found is not None
     return found
 
 
 def test_what_is_settled(database: Settings, world: World, dice: random.Random) -> None:
-    found = _look(database, world)
-    assert found == Reported(None, None, None, 0, None)
-    assert list(lines(found)) == [("settled", "nothing yet"), ("unexplained", "0")]
+    found = _report_status(database, world)
+    assert found == ReportStatus(None, None, None, 0, None)
+    assert list(report_lines(found)) == [("settled", "nothing yet"), ("unexplained", "0")]
 
     world.arrive(some_records(dice, [], START, START + 3 * WIDTH, 90))
     world.pass_time(START + 3 * WIDTH)
@@ -32,7 +32,7 @@ def test_what_is_settled(database: Settings, world: World, dice: random.Random) 
     with world.connection:
         alert(world.connection, "heartbeat", "it stands still\n  -> look [here]", None)
         alert(world.connection, "enrich", "about another", "other")
-    found = _look(database, world)
+    found = _report_status(database, world)
     assert found.settled_until == START + 2 * WIDTH
     assert found.settled_s is not None
     assert found.settled_s > 3600
@@ -45,8 +45,8 @@ def test_what_is_settled(database: Settings, world: World, dice: random.Random) 
     world.query("UPDATE report.transaction_interval SET flow_count = flow_count + 1"
                 " WHERE interval_start = %s", START)  # fmt: skip
     intervals.skip(world.connection, world.contract, Interval(START + 2 * WIDTH, START + 3 * WIDTH))
-    found = _look(database, world)
-    text = dict(lines(found))
+    found = _report_status(database, world)
+    text = dict(report_lines(found))
     assert text["last"] == "22:10 to 22:15, skipped"
     assert found.unexplained > 0
     assert text["unexplained"].startswith(f"[red]{found.unexplained}[/] groups")
@@ -54,4 +54,4 @@ def test_what_is_settled(database: Settings, world: World, dice: random.Random) 
 
 
 def test_a_contract_without_a_report(database: Settings, world: World) -> None:
-    assert look(database, world.contract.model_copy(update={"report": None})) is None
+    assert report_status(database, world.contract.model_copy(update={"report": None})) is None

@@ -23,6 +23,7 @@ from watershed.contracts.model import Contract
 from watershed.errors import AttemptError, IntervalError, LeaseHeldError, StackError
 from watershed.operations import rebuild_report
 from watershed.operations.rebuild_report import Settled, chunks
+from watershed.operations.skip_interval import next_interval
 from watershed.settings import Settings
 from watershed.stores import postgres
 
@@ -207,9 +208,9 @@ def test_a_run_that_overtakes_it_stands(database: Settings, settled: World) -> N
 
 def test_the_next_interval(settled: World) -> None:
     with pytest.raises(IntervalError, match="no interval of transaction is complete"):
-        rebuild_report.next_interval(settled.connection, settled.contract, WIDTH_S)
+        next_interval(settled.connection, settled.contract, WIDTH_S)
     settled.pass_time(START + 14.5 * WIDTH)
-    found = rebuild_report.next_interval(settled.connection, settled.contract, WIDTH_S)
+    found = next_interval(settled.connection, settled.contract, WIDTH_S)
     assert found == Interval(START + 12 * WIDTH, START + 13 * WIDTH)
 
 

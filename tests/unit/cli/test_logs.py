@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from watershed.cli.app import app
-from watershed.stack.enriching import LOG
+from watershed.stack.enrich_job import LOG
 from watershed.stack.services import BATCH, SPEED
 
 
