@@ -1,7 +1,7 @@
 """How fast an enrichment takes transactions from the raw store into the report, in one run.
 
-``./ws bench enrich``: on a stack of its own it lets the stream store a small interval and settles
-it, then stores twenty times as much and settles that at once, then the small interval again.
+``./ws bench enrich``: on a stack of its own it lets the stream store a small interval and publishes
+it, then stores twenty times as much and publishes that at once, then the small interval again.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _begin_ledger(settings: Settings, start: datetime) -> None:
     """Let the ledger begin where the small interval does, which is on no grid."""
     with postgres.connect(settings) as connection, connection:
         connection.cursor().execute(
-            "UPDATE control.stream SET settled_from = %(start)s, settled_until = %(start)s",
+            "UPDATE control.stream SET final_from = %(start)s, final_until = %(start)s",
             {"start": start},
         )
 

@@ -22,7 +22,7 @@ from watershed.speed import cache
 from watershed.stores import postgres
 
 POLL_S = 0.01
-SETTLE_S = 10
+IN_FLIGHT_S = 10
 """After the last event, until all are seen; the stream has long committed them."""
 
 WARM_S = 20
@@ -96,7 +96,7 @@ def latencies(settings: Settings, event_type: str, rate: int, seconds: int) -> d
         finish(
             producer(settings, "--rate", str(rate), "--count", str(count), "--ack-log", str(log))
         )
-        time.sleep(SETTLE_S)
+        time.sleep(IN_FLIGHT_S)
     finally:
         stop.set()
         thread.join()

@@ -1,6 +1,6 @@
-"""### {type}: intervals of arrival time become settled facts
+"""### {type}: intervals of arrival time become final facts
 
-Each run settles every interval of `{type}` that the raw store has whole and nobody has settled
+Each run finalizes every interval of `{type}` that the raw store has whole and nobody has made final
 yet, up to `WATERSHED_BATCH_MAX_EVENTS` events: after an outage the next few runs catch up. One task
 follows the other; the numbers of each are below its tab *Storage*, in *XCom*:
 
@@ -19,34 +19,35 @@ follows the other; the numbers of each are below its tab *Storage*, in *XCom*:
 When `reconcile` succeeds, the asset `report.{type}` is updated.
 
 **Why.** The stream answers at once and counts a repeated event as often as it comes. What is
-settled has each event once, with place, names and amounts of one set of reference data.
+final has each event once, with place, names and amounts of one set of reference data.
 
 **By hand.** *Trigger* with a *partition key*, an interval's start such as `2026-01-31T12:00`, or
-with a *start* and an *end* in the form: those intervals are settled again. With neither,
-everything unsettled is settled. A *backfill* does each interval of a range in a run of its own; the
-form's range does them all in one Spark run, and is refused where that would be too large.
+with a *start* and an *end* in the form: those intervals are published again. With neither,
+everything that is not final yet is published. A *backfill* does each interval of a range in a run
+of its own; the form's range does them all in one Spark run, and is refused where that would be too
+large.
 
-**With which inputs.** What is settled again takes today's query, and the snapshot of the reference
-data that it was settled with; with *Reference data* set to `newest`, the newest one: choose that to
-apply a correction to the past. What nobody has settled takes the newest in any case.
+**With which inputs.** What is published again takes today's query, and the snapshot of the
+reference data that it was published with; with *Reference data* set to `newest`, the newest one:
+choose that to apply a correction to the past. What is not final yet takes the newest in any case.
 
 **Repeating is safe.** Clear `begin` for a new attempt, `load` to load the same one again, `publish`
 to publish it again. Of two attempts that overlap PostgreSQL lets only the newer one publish, and
-settling again with the same inputs changes nothing.
+publishing again with the same inputs changes nothing.
 
 **When a task fails**
 
 * `gate` timed out: the stream stands still or is far behind. `./ws status`; later runs catch up.
-* `begin`: the range cannot be settled as asked; the message says which one can.
+* `begin`: the range cannot be made final as asked; the message says which one can.
 * `load`: the message has cause and remedy. It is tried again by itself; no two load at once.
 * `check`: nothing was published. The message names the checks, what they found, and the remedy:
   for most the reference data or the query; for `flow` and `rows`, where a layer lacks events, what
   `./ws audit` says.
-* `publish`: a newer attempt took over (nothing to do), or an earlier interval is not settled yet.
+* `publish`: a newer attempt took over (nothing to do), or an earlier interval is not final yet.
 * `reconcile`: what is published differs from the speed layer, and `control.alert` has by how much.
   `./ws audit` says which of the two is wrong. Once it is mended clear `begin`.
 
-A range that can never be settled is passed with `./ws skip-interval {type} START`.
+A range that can never be made final is passed with `./ws skip-interval {type} START`.
 """
 
 from typing import Any
@@ -62,7 +63,7 @@ from airflow.sdk import (
 
 from watershed.orchestration import enrichment
 from watershed.orchestration.gate import Gate
-from watershed.orchestration.inputs import AS_SETTLED, NEWEST
+from watershed.orchestration.inputs import AS_PUBLISHED, NEWEST
 from watershed.orchestration.project import default_args, reported
 from watershed.orchestration.ranges import KEY_FORMAT, cron
 from watershed.orchestration.spark import SparkJob
@@ -71,10 +72,10 @@ TIME = {"type": ["null", "string"], "format": "date-time"}
 
 
 def enrich(event_type: str, interval_s: int, gate_timeout_s: int) -> DAG:
-    """The DAG that settles one contract's intervals."""
+    """The DAG that finalizes one contract's intervals."""
     with DAG(
         f"enrich_{event_type}",
-        description=f"Settles the intervals of {event_type}: enriched, checked, published",
+        description=f"Finalizes the intervals of {event_type}: enriched, checked, published",
         doc_md=__doc__.replace("{type}", event_type),
         schedule=CronPartitionTimetable(
             cron(interval_s), run_offset=-1, key_format=KEY_FORMAT, timezone="UTC"
@@ -88,7 +89,7 @@ def enrich(event_type: str, interval_s: int, gate_timeout_s: int) -> DAG:
                 None,
                 title="Start of a range",
                 description="Arrival time in UTC; empty: the partition key's interval, else"
-                " everything unsettled. Alone, the interval that it lies in.",
+                " everything that is not final yet. Alone, the interval that it lies in.",
                 **TIME,
             ),
             "end": Param(
@@ -98,12 +99,12 @@ def enrich(event_type: str, interval_s: int, gate_timeout_s: int) -> DAG:
                 **TIME,
             ),
             "reference": Param(
-                AS_SETTLED,
+                AS_PUBLISHED,
                 type="string",
-                enum=[AS_SETTLED, NEWEST],
+                enum=[AS_PUBLISHED, NEWEST],
                 title="Reference data",
-                description="What is settled again takes the snapshot that it was settled with, or"
-                " the newest one, which has all corrections.",
+                description="What is published again takes the snapshot that it was published"
+                " with, or the newest one, which has all corrections.",
             ),
         },
         tags=["enrich", event_type],

@@ -6,7 +6,7 @@ WatershedError            cause and remedy, secret-free; the command line prints
 ├── StackError            a local server could not be installed, started or stopped
 ├── StoreError            a store is not as it must be (a foreign table, a missing role)
 ├── ReplayError           a quarantined record is not sent again
-├── IntervalError         a range of arrival time cannot be settled as asked
+├── IntervalError         a range of arrival time cannot be made final as asked
 ├── AttemptError          an attempt at intervals may not go on: a newer one, or lost staging rows
 ├── SparkEndedError       Spark's JVM is gone: the process must be started again
 ├── LeaseHeldError        another application streams this contract
@@ -50,7 +50,7 @@ class ReplayError(WatershedError):
 
 
 class IntervalError(WatershedError):
-    """A range of arrival time cannot be settled, or skipped, as asked."""
+    """A range of arrival time cannot be made final, or skipped, as asked."""
 
 
 class AttemptError(WatershedError):

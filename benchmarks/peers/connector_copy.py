@@ -22,11 +22,11 @@ from watershed.stores.topics import topic_state
 UUID_LENGTH = 36
 
 
-def rows(records: DataFrame, generation: str, schema: StructType) -> DataFrame:
+def rows(records: DataFrame, topic_id: str, schema: StructType) -> DataFrame:
     """The raw table's columns, without validation."""
     event = F.from_json(F.col("value").cast("string"), schema)
     return records.select(
-        F.lit(generation).alias("generation"),
+        F.lit(topic_id).alias("topic_id"),
         F.col("partition").alias("kafka_partition"),
         F.expr(f"offset div {BLOCK}").alias("offset_block"),
         F.col("offset").alias("kafka_offset"),
@@ -44,7 +44,7 @@ def main() -> None:
     spark = spark_session(settings, "bench_connector_copy")
 
     def write(frame: DataFrame) -> None:
-        copied = rows(frame, topic.generation, event_type(declared))
+        copied = rows(frame, topic.topic_id, event_type(declared))
         # Any other text in a uuid's place would end the job.
         usable = copied.where(F.length(declared.event_id) == UUID_LENGTH)
         usable.write.format("org.apache.spark.sql.cassandra").options(

@@ -19,7 +19,7 @@ from watershed.stores.raw import BLOCK
 
 IDLE_MS = 10_000
 COLUMNS = (
-    "generation",
+    "topic_id",
     "kafka_partition",
     "offset_block",
     "kafka_offset",
@@ -56,13 +56,13 @@ def records(settings: Settings, topic: str, partitions: list[int], limit: int) -
         consumer.close(autocommit=False)
 
 
-def row(generation: str, record: Any) -> tuple[Any, ...] | None:
+def row(topic_id: str, record: Any) -> tuple[Any, ...] | None:
     """The values of one row; None for what cannot be parsed."""
     try:
         event = json.loads(record.value, parse_float=Decimal)
         time = datetime.fromtimestamp(record.timestamp / 1000, UTC)
         return (
-            generation,
+            topic_id,
             record.partition,
             record.offset // BLOCK,
             record.offset,

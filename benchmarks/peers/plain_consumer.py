@@ -25,7 +25,7 @@ def main(events: str) -> None:
         started, count = time.monotonic(), 0
         for record in records(settings, topic.name, sorted(topic.end), int(events)):
             count += 1
-            values = row(topic.generation, record)
+            values = row(topic.topic_id, record)
             if values is not None:
                 session.execute(statement, values)
         print(Run.even(count, time.monotonic() - started).line())

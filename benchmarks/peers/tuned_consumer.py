@@ -28,7 +28,7 @@ from watershed.stores.topics import TopicState, topic_state
 BATCH_ROWS = 300
 """As many rows as the connector puts into 32 KiB: a row binds some 110 bytes."""
 CONCURRENT = 8
-KEY = itemgetter(*map(COLUMNS.index, ("generation", "kafka_partition", "offset_block")))
+KEY = itemgetter(*map(COLUMNS.index, ("topic_id", "kafka_partition", "offset_block")))
 TABLE = "bench_tuned"
 
 
@@ -87,7 +87,7 @@ def consume(settings: Settings, topic: TopicState, partition: int, limit: int) -
             nonlocal count
             for record in records(settings, topic.name, [partition], limit):
                 count += 1
-                if (values := row(topic.generation, record)) is not None:
+                if (values := row(topic.topic_id, record)) is not None:
                     yield values
 
         for batch in batches(rows()):

@@ -13,7 +13,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.batch.airflow import Airflow
-from tests.batch.settled import arrival_times
+from tests.batch.published import arrival_times
 from tests.oracle import Oracle
 from tests.progress import is_caught_up
 from tests.records import event, send
@@ -24,12 +24,12 @@ from watershed.stores import postgres
 
 INTERVAL_S = 60
 ENRICH = "enrich_transaction"
-SETTLED_WITHIN_S = 480
+FINAL_WITHIN_S = 480
 """After the start, with all that other tests left; ten minutes are promised."""
 
 
-class Settled(NamedTuple):
-    """What is settled once the first events are: since when the stack runs, the id that two events
+class Published(NamedTuple):
+    """What is final once the first events are: since when the stack runs, the id that two events
     with different content have, and that of a booking older than every rate."""
 
     started: datetime
@@ -71,8 +71,8 @@ def connection(batch_stack: Stack) -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="session")
-def settled(batch_stack: Stack, oracle: Oracle, transaction: Contract) -> Settled:
-    """Events of two intervals at least, some repeated, some broken; settled with no help."""
+def published(batch_stack: Stack, oracle: Oracle, transaction: Contract) -> Published:
+    """Events of two intervals at least, some repeated, some broken; final with no help."""
     started = datetime.now(UTC)
     conflict, rateless = str(uuid4()), str(uuid4())
     same = {"transaction_id": conflict, "event_time": started.isoformat(timespec="milliseconds")}
@@ -85,8 +85,8 @@ def settled(batch_stack: Stack, oracle: Oracle, transaction: Contract) -> Settle
     for amount in (1.25, 7.50):
         later = event(**same, amount=amount)
         send(batch_stack, oracle, conflict.encode(), later, "duplicate")
-    wait_settled(batch_stack, transaction, SETTLED_WITHIN_S)
-    return Settled(started, conflict, rateless)
+    wait_final(batch_stack, transaction, FINAL_WITHIN_S)
+    return Published(started, conflict, rateless)
 
 
 def alert(connection: Connection, run_id: str) -> str:
@@ -105,17 +105,17 @@ def produce(stack: Stack, oracle: Oracle, seconds: int, rate: int = 200) -> None
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=seconds + 60)
 
 
-def wait_settled(stack: Stack, contract: Contract, timeout_s: float) -> None:
-    """Wait until everything that Kafka has is stored, and all that is stored is settled."""
+def wait_final(stack: Stack, contract: Contract, timeout_s: float) -> None:
+    """Wait until everything that Kafka has is stored, and all that is stored is final."""
     wait_until(lambda: is_caught_up(stack), "the stream has caught up")
     last = max(arrival_times(stack, contract).values())
-    wait_until(lambda: settled_until(stack) > last, f"what arrived by {last} is settled", timeout_s)
+    wait_until(lambda: final_until(stack) > last, f"what arrived by {last} is final", timeout_s)
 
 
-def settled_until(stack: Stack) -> datetime:
-    """Up to which arrival time everything is settled; the first day of all before it is."""
+def final_until(stack: Stack) -> datetime:
+    """Up to which arrival time everything is final; the first day of all before it is."""
     with postgres.connect(stack.settings) as connection:
         cursor = connection.cursor()
-        cursor.execute("SELECT settled_until FROM control.stream WHERE type = 'transaction'")
+        cursor.execute("SELECT final_until FROM control.stream WHERE type = 'transaction'")
         [found] = cursor.fetchone() or [None]
     return found or datetime.min.replace(tzinfo=UTC)

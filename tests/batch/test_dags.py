@@ -8,18 +8,18 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.batch.airflow import Airflow
-from tests.batch.conftest import Settled, alert
+from tests.batch.conftest import Published, alert
 from tests.oracle import Oracle
 from tests.progress import is_caught_up
 from tests.records import event, newest, send, tell
 from tests.stack import Stack, wait_until
 from watershed.operations.replay import HEADER
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("settled")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("published")]
 
 
 def test_reference_data_was_refreshed_at_the_first_start(
-    airflow: Airflow, connection: Connection, settled: Settled
+    airflow: Airflow, connection: Connection, published: Published
 ) -> None:
     [first, *_] = reversed(airflow.runs("refresh_reference"))
     assert (first["run_type"], first["state"]) == ("scheduled", "success")

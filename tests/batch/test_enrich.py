@@ -11,21 +11,21 @@ from psycopg2.extensions import connection as Connection
 from tests.batch.airflow import Airflow, Run
 from tests.batch.conftest import (
     ENRICH,
+    FINAL_WITHIN_S,
     INTERVAL_S,
-    SETTLED_WITHIN_S,
-    Settled,
-    settled_until,
-    wait_settled,
+    Published,
+    final_until,
+    wait_final,
 )
-from tests.batch.settled import expected, inconsistencies, reported
+from tests.batch.published import expected, inconsistencies, reported
 from tests.oracle import Oracle
 from tests.stack import Stack
 from watershed.contracts.model import Contract
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("settled")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("published")]
 
 
-def settled_by_itself(airflow: Airflow) -> Run:
+def published_by_itself(airflow: Airflow) -> Run:
     """The last scheduled run that published something."""
     for one in airflow.runs(ENRICH):
         run = Run(airflow, ENRICH, one["dag_run_id"])
@@ -38,9 +38,9 @@ def settled_by_itself(airflow: Airflow) -> Run:
 def test_facts_are_the_first_arrivals_of_the_raw_store(
     batch_stack: Stack, connection: Connection, oracle: Oracle, transaction: Contract
 ) -> None:
-    # Else what other tests have sent is settled between two looks.
-    wait_settled(batch_stack, transaction, SETTLED_WITHIN_S)
-    should = expected(batch_stack, oracle, transaction, settled_until(batch_stack))
+    # Else what other tests have sent is final between two looks.
+    wait_final(batch_stack, transaction, FINAL_WITHIN_S)
+    should = expected(batch_stack, oracle, transaction, final_until(batch_stack))
     found = reported(connection)
     assert len(should.facts) > 200 * INTERVAL_S * 0.9
     assert found.keys() == should.facts.keys()
@@ -52,15 +52,15 @@ def test_facts_are_the_first_arrivals_of_the_raw_store(
     assert should.repeated > 0
 
 
-def test_it_was_done_in_time_by_a_scheduled_run(airflow: Airflow, settled: Settled) -> None:
-    first = settled_by_itself(airflow)
+def test_it_was_done_in_time_by_a_scheduled_run(airflow: Airflow, published: Published) -> None:
+    first = published_by_itself(airflow)
     ended = datetime.fromisoformat(airflow.call("GET", first._path)["end_date"])
-    assert ended - settled.started < timedelta(seconds=SETTLED_WITHIN_S)
+    assert ended - published.started < timedelta(seconds=FINAL_WITHIN_S)
     assert {task["state"] for task in first.tasks().values()} == {"success"}
 
 
 def test_a_run_shows_its_numbers(airflow: Airflow) -> None:
-    run = settled_by_itself(airflow)
+    run = published_by_itself(airflow)
     begun, loaded, checked, published, reconciled = (
         run.numbers(task) for task in ("begin", "load", "check", "publish", "reconcile")
     )
@@ -88,24 +88,24 @@ def test_the_open_position_is_the_sum_of_all_first_arrivals(
 
 
 def test_other_content_under_a_known_id_is_a_conflict(
-    connection: Connection, settled: Settled
+    connection: Connection, published: Published
 ) -> None:
     cursor = connection.cursor()
     cursor.execute("SELECT amount FROM report.transaction WHERE transaction_id = %s",
-                   [settled.conflict])  # fmt: skip
+                   [published.conflict])  # fmt: skip
     assert cursor.fetchall() == [(Decimal("1.25"),)]
     cursor.execute("SELECT event_id FROM control.conflict")
-    assert settled.conflict in {event_id for (event_id,) in cursor.fetchall()}
+    assert published.conflict in {event_id for (event_id,) in cursor.fetchall()}
     cursor.execute(
         "SELECT count(*) FROM control.alert WHERE type = 'transaction'"
         " AND detail->'event_ids' ? %s",
-        [settled.conflict],
+        [published.conflict],
     )
     assert cursor.fetchone() == (1,)
 
 
 def test_what_no_rate_is_known_for_is_kept_marked_and_counted(
-    connection: Connection, settled: Settled
+    connection: Connection, published: Published
 ) -> None:
     cursor = connection.cursor()
     cursor.execute(
@@ -113,11 +113,9 @@ def test_what_no_rate_is_known_for_is_kept_marked_and_counted(
         " fact.region = branch.region"
         " FROM report.transaction AS fact JOIN reference.branch USING (branch)"
         " WHERE transaction_id = %s",
-        [settled.rateless],
+        [published.rateless],
     )
     [(start, *found)] = cursor.fetchall()
     assert found == [Decimal("2.50"), None, None, ["fx_rate"], True]
-    cursor.execute(
-        "SELECT unmatched FROM report.settled_interval WHERE interval_start = %s", [start]
-    )
+    cursor.execute("SELECT unmatched FROM report.final_interval WHERE interval_start = %s", [start])
     assert cursor.fetchall() == [({"fx_rate": 1},)]

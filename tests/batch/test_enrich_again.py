@@ -1,4 +1,4 @@
-"""What is settled, settled again: by hand, as a back-fill, by command, with newer references."""
+"""What is final, published again: by hand, as a back-fill, by command, with newer references."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from psycopg2.extensions import connection as Connection
 from tests.batch.airflow import Airflow
 from tests.batch.conftest import (
     ENRICH,
+    FINAL_WITHIN_S,
     INTERVAL_S,
-    SETTLED_WITHIN_S,
-    Settled,
+    Published,
     alert,
-    wait_settled,
+    wait_final,
 )
 from tests.batch.processes import lose_a_row
 from tests.stack import Stack
@@ -30,13 +30,13 @@ from watershed.stores import postgres, reference
 STEP = timedelta(seconds=INTERVAL_S)
 BRANCH, MOVED = "Kazan", "moved by a test"
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("settled")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("published")]
 
 
 @pytest.fixture
 def busiest(batch_stack: Stack, connection: Connection, transaction: Contract) -> Interval:
-    """The settled interval with most facts, once no run has anything new to settle."""
-    wait_settled(batch_stack, transaction, SETTLED_WITHIN_S)
+    """The final interval with most facts, once no run has anything new to finalize."""
+    wait_final(batch_stack, transaction, FINAL_WITHIN_S)
     cursor = connection.cursor()
     cursor.execute(
         "SELECT start_at, end_at FROM control.interval WHERE type = 'transaction'"
@@ -54,10 +54,10 @@ def attempt_at(connection: Connection, start: datetime) -> int:
 
 @pytest.fixture(scope="module")
 def corrected(
-    batch_stack: Stack, airflow: Airflow, settled: Settled, transaction: Contract
+    batch_stack: Stack, airflow: Airflow, published: Published, transaction: Contract
 ) -> Iterator[int]:
-    """A snapshot that nothing is settled with, in which a branch lies in another region."""
-    wait_settled(batch_stack, transaction, SETTLED_WITHIN_S)
+    """A snapshot that nothing was published with, in which a branch lies in another region."""
+    wait_final(batch_stack, transaction, FINAL_WITHIN_S)
     with postgres.connect(batch_stack.settings) as connection:
         before = region(connection)
         try:
@@ -93,7 +93,7 @@ def test_one_interval_again_by_hand_changes_nothing(
     corrected: int,
     busiest: Interval,
 ) -> None:
-    """It takes the reference data that it was settled with, though there is a newer snapshot."""
+    """It takes the reference data that it was published with, though there is a newer snapshot."""
     before, attempt = checksums(connection, transaction), attempt_at(connection, busiest.start)
     run = airflow.trigger(ENRICH, start=busiest.start.isoformat())
     assert run.wait() == "success"
@@ -137,7 +137,7 @@ def test_what_does_not_pass_its_checks_is_not_published(
     assert checksums(connection, transaction) == before
 
 
-def test_a_correction_reaches_what_is_settled_again_and_can_be_taken_back(
+def test_a_correction_reaches_what_is_published_again_and_can_be_taken_back(
     airflow: Airflow,
     connection: Connection,
     transaction: Contract,
@@ -174,9 +174,7 @@ def regions(connection: Connection) -> dict[tuple[Any, ...], int]:
 
 def open_position(connection: Connection) -> list[tuple[Any, ...]]:
     cursor = connection.cursor()
-    cursor.execute(
-        "SELECT currency, position, settled, live, transactions FROM report.open_position"
-    )
+    cursor.execute("SELECT currency, position, final, live, transactions FROM report.open_position")
     return sorted(cursor.fetchall())
 
 
@@ -209,7 +207,7 @@ def test_everything_again_by_command_changes_nothing(
     assert done["rows"] > 0
 
 
-def test_a_range_that_cannot_be_settled_is_refused_at_once(
+def test_a_range_that_cannot_be_published_is_refused_at_once(
     airflow: Airflow, connection: Connection
 ) -> None:
     run = airflow.trigger(ENRICH, start="2001-01-01T00:00:00Z", end="2001-01-01T01:00:00Z")

@@ -1,5 +1,5 @@
 """Whatever is killed in the middle of an enrichment: no Spark stays, nothing is half published,
-and what was to be settled is."""
+and what was to be made final is."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.batch.airflow import Airflow
 from tests.batch.conftest import (
     ENRICH,
     INTERVAL_S,
+    final_until,
     produce,
-    settled_until,
     up,
-    wait_settled,
+    wait_final,
 )
 from tests.batch.processes import drivers, held, kill_task, spark, wait_blocked, wait_no_spark
-from tests.batch.settled import expected, inconsistencies, reported
+from tests.batch.published import expected, inconsistencies, reported
 from tests.oracle import Oracle
 from tests.stack import Stack, ended, wait_until
 from watershed.batch.checksums import checksums
@@ -29,13 +29,13 @@ from watershed.batch.intervals import floor
 from watershed.contracts.model import Contract
 from watershed.stores import postgres
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("settled")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("published")]
 
 BEGUN, FLOW = "control.attempt", "speed.transaction_flow"
 LEDGER, BATCH = "control.interval", "report.transaction_interval"
 
 
-def test_killed_in_every_step_of_a_first_settlement(
+def test_killed_in_every_step_of_a_first_publication(
     batch_stack: Stack,
     airflow: Airflow,
     connection: Connection,
@@ -58,7 +58,7 @@ def test_killed_in_every_step_of_a_first_settlement(
 
     with held(batch_stack, BEGUN, "SHARE ROW EXCLUSIVE"):
         run.wait_task("begin", "running", timeout_s=180)
-        before = settled_until(batch_stack)
+        before = final_until(batch_stack)
         killed("begin", BEGUN)
 
     wait_until(lambda: bool(drivers(batch_stack)), "Spark runs", 120)
@@ -77,16 +77,16 @@ def test_killed_in_every_step_of_a_first_settlement(
         ledger.enter_context(held(batch_stack, LEDGER, "SHARE ROW EXCLUSIVE"))
     with ledger:
         killed("publish", LEDGER)
-        assert settled_until(batch_stack) == before
+        assert final_until(batch_stack) == before
         assert list(inconsistencies(connection)) == []
     run.wait_task("publish", "success")
     with held(batch_stack, BATCH, "ACCESS EXCLUSIVE"):
         killed("reconcile", BATCH)
 
     assert run.wait() == "success"
-    assert settled_until(batch_stack) > key
-    wait_settled(batch_stack, transaction, 180)
-    should = expected(batch_stack, oracle, transaction, settled_until(batch_stack))
+    assert final_until(batch_stack) > key
+    wait_final(batch_stack, transaction, 180)
+    should = expected(batch_stack, oracle, transaction, final_until(batch_stack))
     assert reported(connection) == should.facts
     assert list(inconsistencies(connection)) == []
 
@@ -131,7 +131,7 @@ def test_a_task_that_is_marked_as_failed_takes_its_spark_along(
     assert list(inconsistencies(connection)) == []
 
 
-def test_one_run_settles_several_intervals_that_passed_while_airflow_was_away(
+def test_one_run_publishes_several_intervals_that_passed_while_airflow_was_away(
     batch_stack: Stack,
     airflow: Airflow,
     connection: Connection,
@@ -139,19 +139,19 @@ def test_one_run_settles_several_intervals_that_passed_while_airflow_was_away(
     transaction: Contract,
 ) -> None:
     with batch_stack.paused("airflow-scheduler"):
-        before = settled_until(batch_stack)
+        before = final_until(batch_stack)
         began = datetime.now(UTC)
         two_passed = floor(began, INTERVAL_S) + timedelta(seconds=2 * INTERVAL_S)
         produce(batch_stack, oracle, seconds=(two_passed - began).seconds + 5)
-        assert settled_until(batch_stack) == before
-    wait_settled(batch_stack, transaction, 240)
+        assert final_until(batch_stack) == before
+    wait_final(batch_stack, transaction, 240)
     cursor = connection.cursor()
     cursor.execute(
         "SELECT count(*) FROM control.interval WHERE start_at >= %s AND rows > 0 GROUP BY attempt",
         [before],
     )
     assert max(count for (count,) in cursor.fetchall()) > 1
-    should = expected(batch_stack, oracle, transaction, settled_until(batch_stack))
+    should = expected(batch_stack, oracle, transaction, final_until(batch_stack))
     assert reported(connection) == should.facts
     assert list(inconsistencies(connection)) == []
 
@@ -176,7 +176,7 @@ def test_a_stack_that_is_stopped_during_a_load_goes_on_when_it_is_started(
 
 
 def first_start(connection: Connection) -> datetime:
-    """Where the first settled interval that has facts begins."""
+    """Where the first final interval that has facts begins."""
     cursor = connection.cursor()
     cursor.execute("SELECT min(start_at) FROM control.interval WHERE rows > 0")
     found: datetime = cursor.fetchone()[0]  # type: ignore[index]

@@ -110,8 +110,8 @@ class Application:
     def progress(self, event_type: str) -> dict[int, Progress]:
         """The partitions of the topic whose offsets are committed."""
         with postgres.connect(self.settings) as connection:
-            generation = progress.generation(connection, event_type)
-            return progress.progress(connection, event_type, generation) if generation else {}
+            topic_id = progress.topic_id(connection, event_type)
+            return progress.progress(connection, event_type, topic_id) if topic_id else {}
 
     def watermark(self, event_type: str) -> datetime | None:
         """The contract's watermark."""
@@ -146,7 +146,7 @@ class Application:
     def _is_committed(self, event_type: str) -> bool:
         topic = topic_state(self.settings, event_type)
         with postgres.connect(self.settings) as connection:
-            found = progress.progress(connection, event_type, topic.generation)
+            found = progress.progress(connection, event_type, topic.topic_id)
         return {p: one.next for p, one in found.items()} == topic.end
 
     def wait_refused(self, event_type: str, command: str) -> str:

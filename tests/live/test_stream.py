@@ -79,15 +79,15 @@ def _send(
 def _quarantined(stack: Stack, places: list[tuple[int, int]]) -> set[tuple[str, bytes | None]]:
     parts = {(partition, offset // BLOCK) for partition, offset in places}
     with postgres.connect(stack.settings) as connection:
-        generation = progress.generation(connection, "transaction")
+        topic_id = progress.topic_id(connection, "transaction")
     with cassandra.connect(stack.settings) as session:
         return {
             (row.reason, row.value)
             for part in parts
             for row in session.execute(
-                "SELECT reason, value FROM events.quarantine WHERE generation = %s"
+                "SELECT reason, value FROM events.quarantine WHERE topic_id = %s"
                 " AND kafka_partition = %s AND offset_block = %s",
-                [generation, *part],
+                [topic_id, *part],
             )
         }
 
@@ -97,13 +97,13 @@ def _range(stack: Stack) -> tuple[str, OffsetRange]:
     with postgres.connect(stack.settings) as connection:
         cursor = connection.cursor()
         cursor.execute(
-            "SELECT generation, kafka_partition, from_offset, to_offset, arrival_min, arrival_max,"
+            "SELECT topic_id, kafka_partition, from_offset, to_offset, arrival_min, arrival_max,"
             " stored, quarantined FROM control.stream_batch"
             " WHERE type = 'transaction' AND kafka_partition = 0"
             " ORDER BY from_offset DESC LIMIT 1"
         )
-        generation, *rest = cursor.fetchone()  # type: ignore[misc]
-    return generation, OffsetRange(*rest)
+        topic_id, *rest = cursor.fetchone()  # type: ignore[misc]
+    return topic_id, OffsetRange(*rest)
 
 
 def _committed(stack: Stack, transaction: Contract) -> tuple[list[flow.Sum], int, int]:
@@ -118,11 +118,11 @@ def _committed(stack: Stack, transaction: Contract) -> tuple[list[flow.Sum], int
 def test_a_batch_delivered_again_changes_nothing(
     stack: Stack, transaction: Contract, verify
 ) -> None:
-    generation, last = _range(stack)
+    topic_id, last = _range(stack)
     before = _committed(stack, transaction)
     some = [before[0][0]._replace(events=last.stored)]
     with postgres.connect(stack.settings) as connection, pytest.raises(OvertakenError):
-        commit(connection, transaction, generation, before[-1], [last], some)
+        commit(connection, transaction, topic_id, before[-1], [last], some)
     assert _committed(stack, transaction) == before
     verify()
 
@@ -130,23 +130,23 @@ def test_a_batch_delivered_again_changes_nothing(
 def test_a_batch_under_an_older_epoch_changes_nothing(
     stack: Stack, transaction: Contract, verify
 ) -> None:
-    generation, last = _range(stack)
+    topic_id, last = _range(stack)
     before = _committed(stack, transaction)
     following = OffsetRange(0, last.to_offset, last.to_offset + 1, last.arrival_min,
                             last.arrival_max, 1, 0)  # fmt: skip
     with postgres.connect(stack.settings) as connection, pytest.raises(OvertakenError):
-        commit(connection, transaction, generation, before[-1] - 1, [following], before[0][:1])
+        commit(connection, transaction, topic_id, before[-1] - 1, [following], before[0][:1])
     assert _committed(stack, transaction) == before
     verify()
 
 
 def test_a_batch_after_a_hole_is_refused(stack: Stack, transaction: Contract, verify) -> None:
-    generation, last = _range(stack)
+    topic_id, last = _range(stack)
     *_, epoch = _committed(stack, transaction)
     later = OffsetRange(0, last.to_offset + 5, last.to_offset + 6, last.arrival_min,
                         last.arrival_max, 1, 0)  # fmt: skip
     with postgres.connect(stack.settings) as connection, pytest.raises(ProgressError) as refused:
-        commit(connection, transaction, generation, epoch, [later], [])
+        commit(connection, transaction, topic_id, epoch, [later], [])
     assert str(last.to_offset) in str(refused.value)
     verify()
 
@@ -158,7 +158,7 @@ def test_undeclared_fields_are_kept(stack: Stack, oracle: Oracle, verify) -> Non
     with cassandra.connect(stack.settings) as session:
         [row] = session.execute(
             "SELECT extra FROM events.transaction WHERE kafka_partition = %s AND kafka_offset = %s"
-            " AND offset_block = %s AND generation = %s",
+            " AND offset_block = %s AND topic_id = %s",
             [partition, offset, offset // BLOCK, _range(stack)[0]],
         )
     assert json.loads(row.extra) == json.loads(path.read_text())

@@ -28,7 +28,7 @@ def _commit(app: Application, seconds: list[int]) -> None:
         for offset, second in enumerate(seconds):
             at = START + timedelta(seconds=second)
             one = OffsetRange(0, offset, offset + 1, at, at, 1, 0)
-            commit(connection, contract, topic.generation, epoch, [one], [])
+            commit(connection, contract, topic.topic_id, epoch, [one], [])
 
 
 def _index(app: Application) -> list[tuple[int, int]]:

@@ -166,7 +166,7 @@ def test_quarantined_records_may_have_expired_but_raw_rows_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("generation", "begin", "end", "fault"),
+    ("topic_id", "begin", "end", "fault"),
     [
         ("g", 0, 10, ""),
         ("g", 10, 12, ""),
@@ -176,7 +176,7 @@ def test_quarantined_records_may_have_expired_but_raw_rows_not() -> None:
     ],
 )
 def test_kafka_must_have_the_committed_vector(
-    generation: str, begin: int, end: int, fault: str
+    topic_id: str, begin: int, end: int, fault: str
 ) -> None:
     taken = Snapshot(
         1,
@@ -186,5 +186,5 @@ def test_kafka_must_have_the_committed_vector(
         [],
         [],
     )
-    topic = TopicState("transaction", generation, {0: begin}, {0: end})
+    topic = TopicState("transaction", topic_id, {0: begin}, {0: end})
     assert list(unlike_kafka(taken, topic)) == ([fault] if fault else [])

@@ -1,7 +1,7 @@
 """What is added up per interval when it is published: tables that every contract's report has.
 
 ``<type>_interval`` compares batch and flow, ``<type>_hourly`` has the sums that queries ask for,
-``<type>_settled`` their running total, ``<type>_opening`` what was there before. All are in schema
+``<type>_final`` their running total, ``<type>_opening`` what was there before. All are in schema
 ``report``. Sums are kept by interval, so that a late event adds to its old hour and a second run
 of an interval replaces what the first one brought, and nothing else.
 """
@@ -50,7 +50,7 @@ def interval(contract: Contract) -> Generated:
     measure, amount = contract.measure[0], sum_type(contract)
     return Generated(
         f"{contract.type}_interval",
-        "Batch, removed duplicates and flow per settled interval and group",
+        "Batch, removed duplicates and flow per final interval and group",
         {
             **START,
             **_groups(contract),
@@ -65,15 +65,15 @@ def interval(contract: Contract) -> Generated:
     )
 
 
-def settled(contract: Contract) -> Generated:
+def final(contract: Contract) -> Generated:
     """The total of all published intervals, per day of arrival and group of the flow.
 
     By day, so that a past position is the sum of days, and of intervals of one day.
     """
     measure = contract.measure[0]
     return Generated(
-        f"{contract.type}_settled",
-        "Sum over the facts that arrived on a day: over all days, the settled position",
+        f"{contract.type}_final",
+        "Sum over the facts that arrived on a day: over all days, the final position",
         {
             "arrival_day": ("date", "Day of arrival, UTC"),
             **_groups(contract),
@@ -123,7 +123,7 @@ def hourly(connection: Connection, contract: Contract) -> Generated:
 def ensure_tables(connection: Connection, contract: Contract) -> None:
     """Make the four tables, uncommitted; refuse ones that a different contract made."""
     by_interval, by_hour = interval(contract), hourly(connection, contract)
-    for one in (by_interval, by_hour, settled(contract), opening(contract)):
+    for one in (by_interval, by_hour, final(contract), opening(contract)):
         _ensure(connection, one)
     cursor = connection.cursor()
     cursor.execute(
@@ -163,12 +163,12 @@ def _ensure_statistics(
         cursor.execute(sql.SQL("ANALYZE {}").format(table.identifier))
 
 
-def add_settled(
+def add_final(
     connection: Connection, contract: Contract, deltas: sql.Composable, values: Any
 ) -> None:
     """Add a query's interval_start, groups, values and events to the totals, uncommitted."""
     names = {
-        "settled": settled(contract).identifier,
+        "final": final(contract).identifier,
         "deltas": deltas,
         "groups": identifiers(contract.flow.group_by),
         "measure": sql.Identifier(contract.measure[0]),
@@ -177,7 +177,7 @@ def add_settled(
     cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
-            "INSERT INTO {settled} AS s (arrival_day, {groups}, {measure}, {count})"
+            "INSERT INTO {final} AS s (arrival_day, {groups}, {measure}, {count})"
             " SELECT (interval_start AT TIME ZONE 'UTC')::date, {groups}, sum({measure}),"
             "  sum({count})"
             " FROM ({deltas}) AS delta (interval_start, {groups}, {measure}, {count})"
@@ -186,7 +186,7 @@ def add_settled(
         ).format(**names),
         values,
     )
-    cursor.execute(sql.SQL("DELETE FROM {settled} WHERE {count} = 0").format(**names))
+    cursor.execute(sql.SQL("DELETE FROM {final} WHERE {count} = 0").format(**names))
 
 
 def unexplained(contract: Contract) -> sql.Composed:

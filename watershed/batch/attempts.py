@@ -1,4 +1,4 @@
-"""One try to settle a contiguous range of intervals: ``control.attempt``.
+"""One try to finalize a contiguous range of intervals: ``control.attempt``.
 
 Everything that a run needs to know is in the attempt's row, so that any process can go on with it.
 Of two attempts that overlap, the newer alone may publish.
@@ -112,7 +112,7 @@ def of_run(connection: Connection, event_type: str, run_id: str) -> Attempt | No
 def snapshots(
     connection: Connection, event_type: str, intervals: Sequence[Interval]
 ) -> dict[datetime, int]:
-    """The snapshot that the ledger names for each settled one of adjacent intervals, by its start;
+    """The snapshot that the ledger names for each final one of adjacent intervals, by its start;
     in this connection's transaction."""
     cursor = connection.cursor()
     cursor.execute(

@@ -57,7 +57,7 @@ def checksums(connection: Connection, contract: Contract) -> dict[str, str]:
     tables = [
         aggregates.interval(contract).name,
         aggregates.hourly(connection, contract).name,
-        aggregates.settled(contract).name,
+        aggregates.final(contract).name,
         aggregates.opening(contract).name,
     ]
     return {

@@ -36,6 +36,6 @@ def check_readable(connection: Connection, contract: Contract, start: datetime) 
         raise IntervalError(
             f"{contract.type}: raw events from before {first:%Y-%m-%d %H:%M} have expired, or facts"
             f" that they may repeat were pruned: {start:%Y-%m-%d %H:%M} cannot be made again",
-            f"begin later; if that was never settled, ./ws skip-interval {contract.type} START"
+            f"begin later; if that was never final, ./ws skip-interval {contract.type} START"
             " goes past it, and its sums stay those of the flow",
         )

@@ -1,4 +1,4 @@
-"""The fact table of a contract, ``report.<type>``: every settled event once, enriched.
+"""The fact table of a contract, ``report.<type>``: every final event once, enriched.
 
 ``schemas/<type>/report.sql`` declares it, in its first statement, partitioned by the interval's
 start. Here are the columns that every such table has, and its months: the tables behind it, of
@@ -26,7 +26,7 @@ TIME = "timestamp with time zone"
 PIPELINE = {
     "interval_start": TIME,
     "arrival_time": TIME,
-    "generation": "text",
+    "topic_id": "text",
     "kafka_partition": "integer",
     "kafka_offset": "bigint",
     "payload_hash": "bigint",

@@ -1,8 +1,8 @@
-"""Which intervals of arrival time there are, and the ledger of those that were settled or skipped.
+"""Which intervals of arrival time there are, and the ledger of those published or skipped.
 
 An interval is ``[start, end)``. What the ledger, ``control.interval``, has keeps its bounds; what
-follows is cut by a grid, the multiples of ``batch_interval_s``. First settlements come strictly in
-order, so the ledger covers ``[settled_from, settled_until)`` without a gap.
+follows is cut by a grid, the multiples of ``batch_interval_s``. First publications come strictly in
+order, so the ledger covers ``[final_from, final_until)`` without a gap.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class Interval(NamedTuple):
 
 
 class Frontier(NamedTuple):
-    """The ledger covers ``[settled_from, settled_until)``; the raw store is complete before
+    """The ledger covers ``[final_from, final_until)``; the raw store is complete before
     ``watermark``."""
 
-    settled_from: datetime
-    settled_until: datetime
+    final_from: datetime
+    final_until: datetime
     watermark: datetime
 
 
-def unsettled(connection: Connection, contract: Contract, interval_s: int) -> Interval | None:
-    """Everything that is complete in the raw store and not settled, as one range; commits.
+def pending(connection: Connection, contract: Contract, interval_s: int) -> Interval | None:
+    """Everything that is complete in the raw store and not final, as one range; commits.
 
     None when there is nothing. The first use decides where the first interval begins. Raises
     SettingsError for an interval that does not fit the contract's flow.
@@ -53,7 +53,7 @@ def unsettled(connection: Connection, contract: Contract, interval_s: int) -> In
     if found is None:
         return None
     until = floor(found.watermark, interval_s)
-    return Interval(found.settled_until, until) if until > found.settled_until else None
+    return Interval(found.final_until, until) if until > found.final_until else None
 
 
 def plan(
@@ -62,7 +62,7 @@ def plan(
     """The intervals that a range consists of, in order; commits.
 
     Raises IntervalError where the range cuts an interval, leaves out earlier ones that are not
-    settled, goes past the watermark, or reaches back to what has expired.
+    final, goes past the watermark, or reaches back to what has expired.
     """
     with connection:
         found = frontier(connection, contract, interval_s)
@@ -74,7 +74,7 @@ def plan(
             )
         _check_range(connection, contract, wanted, found)
         known = ledger(connection, contract.type, wanted)
-    rest = Interval(max(wanted.start, found.settled_until), wanted.end)
+    rest = Interval(max(wanted.start, found.final_until), wanted.end)
     return _whole(contract, wanted, [*known, *cut(rest, interval_s)])
 
 
@@ -83,15 +83,15 @@ def _check_range(
 ) -> None:
     if wanted.start >= wanted.end:
         raise IntervalError(f"{contract.type}: {wanted} is empty", "give a later end")
-    if wanted.start > found.settled_until:
-        first = Interval(found.settled_until, wanted.start)
+    if wanted.start > found.final_until:
+        first = Interval(found.final_until, wanted.start)
         raise IntervalError(
-            f"{contract.type}: {first} is not settled, and intervals settle in order",
-            f"begin the range at {found.settled_until:%Y-%m-%dT%H:%MZ}",
+            f"{contract.type}: {first} is not final, and intervals become final in order",
+            f"begin the range at {found.final_until:%Y-%m-%dT%H:%MZ}",
         )
-    if wanted.start < found.settled_from:
+    if wanted.start < found.final_from:
         raise IntervalError(
-            f"{contract.type}: {wanted} begins before {found.settled_from:%Y-%m-%d %H:%M}, where"
+            f"{contract.type}: {wanted} begins before {found.final_from:%Y-%m-%d %H:%M}, where"
             " the ledger begins",
             "begin the range there or later; what was before is in the opening balance",
         )
@@ -119,18 +119,18 @@ def frontier(connection: Connection, contract: Contract, interval_s: int) -> Fro
     watermark = progress.complete_until(connection, contract.type)
     if watermark is None:
         return None
-    begun = _settled(connection, contract)
+    begun = _final(connection, contract)
     if begun is None:
         _begin(connection, contract, interval_s, floor(watermark, interval_s))
-        begun = _settled(connection, contract)
+        begun = _final(connection, contract)
     return Frontier(*begun, watermark) if begun else None
 
 
-def _settled(connection: Connection, contract: Contract) -> Interval | None:
+def _final(connection: Connection, contract: Contract) -> Interval | None:
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT settled_from, settled_until FROM control.stream"
-        " WHERE type = %s AND settled_from IS NOT NULL",
+        "SELECT final_from, final_until FROM control.stream"
+        " WHERE type = %s AND final_from IS NOT NULL",
         [contract.type],
     )
     found = cursor.fetchone()
@@ -138,7 +138,7 @@ def _settled(connection: Connection, contract: Contract) -> Interval | None:
 
 
 def _begin(connection: Connection, contract: Contract, interval_s: int, complete: datetime) -> None:
-    """Let the ledger begin with the first arrival, once an interval that is to be settled is
+    """Let the ledger begin with the first arrival, once an interval that is to be made final is
     ``complete``: none before it follows, since every partition is complete up to the watermark.
 
     What has expired is skipped: the flow, which goes back further, has its sums.
@@ -152,8 +152,8 @@ def _begin(connection: Connection, contract: Contract, interval_s: int, complete
         return
     cursor = connection.cursor()
     cursor.execute(
-        "UPDATE control.stream SET settled_from = %s, settled_until = %s"
-        " WHERE type = %s AND settled_from IS NULL",
+        "UPDATE control.stream SET final_from = %s, final_until = %s"
+        " WHERE type = %s AND final_from IS NULL",
         [start, end, contract.type],
     )
     if cursor.rowcount:
@@ -181,7 +181,7 @@ def check_width(contract: Contract, interval_s: int) -> None:
 
 
 def ledger(connection: Connection, event_type: str, within: Interval) -> list[Interval]:
-    """The settled and skipped intervals that overlap a range, in order."""
+    """The final and skipped intervals that overlap a range, in order."""
     cursor = connection.cursor()
     cursor.execute(
         "SELECT start_at, end_at FROM control.interval"
@@ -192,22 +192,22 @@ def ledger(connection: Connection, event_type: str, within: Interval) -> list[In
 
 
 def skip(connection: Connection, contract: Contract, interval: Interval) -> None:
-    """Go past an interval that cannot be settled; logged; commits.
+    """Go past an interval that cannot be made final; logged; commits.
 
     Its sums remain those of the flow, until a later attempt at it is published. Raises
-    IntervalError unless it is the one that would be settled next.
+    IntervalError unless it is the one that would be made final next.
     """
     with connection:
         lock_publishing(connection, contract.type)
         cursor = connection.cursor()
-        cursor.execute("SELECT settled_until FROM control.stream WHERE type = %s", [contract.type])
+        cursor.execute("SELECT final_until FROM control.stream WHERE type = %s", [contract.type])
         [until] = cursor.fetchone() or [None]
         if until != interval.start:
             raise IntervalError(
-                f"{contract.type}: {interval} is not the next one to be settled:"
+                f"{contract.type}: {interval} is not the next one to be made final:"
                 f" that begins at {until:%Y-%m-%d %H:%M}"
                 if until
-                else f"{contract.type}: nothing is to be settled yet",
+                else f"{contract.type}: nothing is to be made final yet",
                 "skip the next one, or leave it to the next run",
             )
         start, end = interval
@@ -215,7 +215,7 @@ def skip(connection: Connection, contract: Contract, interval: Interval) -> None
         log_operation(connection, command, contract.type, {"start": str(start), "end": str(end)})
         _go_past(connection, contract, interval)
         cursor.execute(
-            "UPDATE control.stream SET settled_until = %s WHERE type = %s", [end, contract.type]
+            "UPDATE control.stream SET final_until = %s WHERE type = %s", [end, contract.type]
         )
 
 

@@ -45,8 +45,8 @@ def days(connection: Connection, contract: Contract, now: datetime) -> Days:
 
     The time index begins with the first day of which raw rows may be left.
     """
-    generation = progress.generation(connection, contract.type)
-    partitions = progress.progress(connection, contract.type, generation) if generation else {}
+    topic_id = progress.topic_id(connection, contract.type)
+    partitions = progress.progress(connection, contract.type, topic_id) if topic_id else {}
     watermark = progress.watermark(partitions)
     first = time_index.oldest(connection, contract.type)
     if watermark is None or first is None:

@@ -43,7 +43,7 @@ def publish(connection: Connection, contract: Contract, attempt: Attempt) -> lis
 
     Returns what the ledger has of this attempt. One that was published before stays as it is.
     Raises AttemptError where the attempt may not be published: it was not checked, a newer one
-    overlaps it, its staging table lost rows, or intervals before it are not settled; IntervalError
+    overlaps it, its staging table lost rows, or intervals before it are not final; IntervalError
     where the interval can no longer be made exactly. What was published before that stays.
     """
     for interval in attempt.intervals:
@@ -107,11 +107,11 @@ def _refuse(
 
 
 def _refuse_place(connection: Connection, attempt: Attempt, interval: Interval) -> None:
-    """A first settlement continues the ledger; a later one has the bounds of the first."""
+    """A first publication continues the ledger; a later one has the bounds of the first."""
     cursor = connection.cursor()
     cursor.execute(
         "SELECT (SELECT end_at FROM control.interval WHERE type = %s AND start_at = %s),"
-        " (SELECT settled_until FROM control.stream WHERE type = %s)",
+        " (SELECT final_until FROM control.stream WHERE type = %s)",
         [attempt.type, interval.start, attempt.type],
     )
     known_end, until = cursor.fetchone() or (None, None)
@@ -122,7 +122,7 @@ def _refuse_place(connection: Connection, attempt: Attempt, interval: Interval) 
         raise _error(
             attempt,
             f"{interval} is not the next interval, which begins at {until}",
-            "settle what comes before it, or begin a new attempt",
+            "finalize what comes before it, or begin a new attempt",
         )
 
 
@@ -167,7 +167,7 @@ def _publish(
     _alert_unexplained(
         connection, attempt, interval, publish_statements.unexplained(connection, place)
     )
-    _settle(connection, contract, attempt, interval, conflicts.all)
+    _finalize(connection, contract, attempt, interval, conflicts.all)
 
 
 def _alert_conflicts(
@@ -197,7 +197,7 @@ def _alert_unexplained(
         )
 
 
-def _settle(
+def _finalize(
     connection: Connection,
     contract: Contract,
     attempt: Attempt,
@@ -222,7 +222,7 @@ def _settle(
          "conflicts": conflicts, "checksum": total},
     )  # fmt: skip
     cursor.execute(
-        "UPDATE control.stream SET settled_until = greatest(settled_until, %s) WHERE type = %s",
+        "UPDATE control.stream SET final_until = greatest(final_until, %s) WHERE type = %s",
         [interval.end, attempt.type],
     )
 

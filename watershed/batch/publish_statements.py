@@ -99,7 +99,7 @@ def find_rivals(connection: Connection, place: Place) -> None:
         " AND fact.interval_start <> %(start)s"
         " AND fact.arrival_time >= event.arrival_time - %(lookback)s"
         " AND fact.arrival_time <= event.arrival_time + %(lookback)s"
-        " ORDER BY fact.{id}, fact.arrival_time, fact.generation, fact.kafka_partition,"
+        " ORDER BY fact.{id}, fact.arrival_time, fact.topic_id, fact.kafka_partition,"
         " fact.kafka_offset",
     )
     connection.cursor().execute("ANALYZE rival")
@@ -124,9 +124,9 @@ def replace_sums(connection: Connection, place: Place) -> None:
     own = "SELECT interval_start, {groups}, {sign}{measure}, {sign}{count} FROM {interval}"
     own += " WHERE interval_start = %(start)s"
     old, new = (sql.SQL(own).format(**place.names, sign=sql.SQL(s)) for s in ("-", "+"))
-    aggregates.add_settled(connection, place.contract, old, place.values)
+    aggregates.add_final(connection, place.contract, old, place.values)
     _replace_interval(connection, place)
-    aggregates.add_settled(connection, place.contract, new, place.values)
+    aggregates.add_final(connection, place.contract, new, place.values)
 
 
 def _replace_hourly(connection: Connection, place: Place) -> None:
@@ -178,7 +178,7 @@ def note_conflicts(connection: Connection, place: Place) -> Conflicts:
     cursor = place.run(
         connection,
         "WITH found AS ("
-        "  SELECT event.generation, event.kafka_partition, event.kafka_offset,"
+        "  SELECT event.topic_id, event.kafka_partition, event.kafka_offset,"
         "   event.{id}::text AS event_id"
         "  FROM {staging} AS event LEFT JOIN rival ON rival.event_id = event.{id}"
         "  LEFT JOIN {staging} AS first ON first.{id} = event.{id} AND first.is_first"
@@ -188,7 +188,7 @@ def note_conflicts(connection: Connection, place: Place) -> Conflicts:
         "   AND event.payload_hash <> coalesce(rival.payload_hash, first.payload_hash)"
         " ), added AS ("
         "  INSERT INTO control.conflict"
-        "   (type, generation, kafka_partition, kafka_offset, event_id, attempt)"
+        "   (type, topic_id, kafka_partition, kafka_offset, event_id, attempt)"
         "  SELECT %(type)s, found.*, %(attempt)s FROM found"
         "  ON CONFLICT DO NOTHING RETURNING event_id"
         " ) SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM added),"

@@ -179,14 +179,14 @@ def _uniqueness(staged: _Staged) -> Iterator[Checked]:
         "SELECT count(*) FROM {staging} AS first JOIN {staging} AS other"
         " ON first.interval_start = other.interval_start AND first.{id} = other.{id}"
         " WHERE first.is_first AND NOT other.is_first"
-        " AND (other.arrival_time, other.generation, other.kafka_partition, other.kafka_offset)"
-        " < (first.arrival_time, first.generation, first.kafka_partition, first.kafka_offset)"
+        " AND (other.arrival_time, other.topic_id, other.kafka_partition, other.kafka_offset)"
+        " < (first.arrival_time, first.topic_id, first.kafka_partition, first.kafka_offset)"
     )
     what = "ids whose first row in an interval is not marked, or is not the only one"
     yield _none("first arrivals", marked + later, what)
     twice = staged.count(
         "SELECT count(*) FROM (SELECT FROM {staging}"
-        " GROUP BY generation, kafka_partition, kafka_offset HAVING count(*) > 1) AS twice"
+        " GROUP BY topic_id, kafka_partition, kafka_offset HAVING count(*) > 1) AS twice"
     )
     yield _none("records", twice, "Kafka records that are there more than once")
 

@@ -117,7 +117,7 @@ def prune(connection: Connection, contract: Contract, before: datetime) -> datet
         _delete(connection, contract, cut)
         _forget_attempts(connection, contract.type, cut)
         cursor.execute(
-            "UPDATE control.stream SET settled_from = %s, pruned_until = %s WHERE type = %s",
+            "UPDATE control.stream SET final_from = %s, pruned_until = %s WHERE type = %s",
             [cut, cut, contract.type],
         )
     return cut
@@ -127,7 +127,7 @@ def _cut(connection: Connection, contract: Contract, before: datetime) -> dateti
     """The start of the month in which what must stay begins; None when nothing lies before it."""
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT settled_from, settled_until FROM control.stream WHERE type = %s", [contract.type]
+        "SELECT final_from, final_until FROM control.stream WHERE type = %s", [contract.type]
     )
     begin, end = cursor.fetchone() or (None, None)
     if begin is None:
@@ -138,10 +138,10 @@ def _cut(connection: Connection, contract: Contract, before: datetime) -> dateti
 
 
 def _fold(connection: Connection, contract: Contract, cut: datetime) -> None:
-    """Move sums of settled days, and add the flow's of skipped intervals."""
+    """Move sums of final days, and add the flow's of skipped intervals."""
     names = {
         "opening": aggregates.opening(contract).identifier,
-        "settled": aggregates.settled(contract).identifier,
+        "final": aggregates.final(contract).identifier,
         "flow": sql.Identifier("speed", flow.flow_table(contract)),
         "window": sql.Identifier(contract.flow.window_column),
         "groups": identifiers(contract.flow.group_by),
@@ -150,7 +150,7 @@ def _fold(connection: Connection, contract: Contract, cut: datetime) -> None:
     }
     connection.cursor().execute(
         sql.SQL(
-            "WITH old AS (DELETE FROM {settled} WHERE arrival_day < (%(cut)s AT TIME ZONE 'UTC')"
+            "WITH old AS (DELETE FROM {final} WHERE arrival_day < (%(cut)s AT TIME ZONE 'UTC')"
             "  RETURNING {groups}, {measure}, {count})"
             " INSERT INTO {opening} AS o ({groups}, {measure}, {count}, note)"
             " SELECT {groups}, sum({measure}), sum({count}), %(note)s FROM ("

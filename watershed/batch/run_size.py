@@ -1,4 +1,4 @@
-"""How much of a range one run settles: as many of its first intervals as a Spark job does well.
+"""How much of a range one run finalizes: as many of its first intervals as a Spark job does well.
 
 Its time, and the room that it takes on the disk, grow with the events. Without a bound a long
 outage would be one run that never ends in time, begun again and again.
@@ -21,8 +21,8 @@ from watershed.speed import time_index
 def portion(
     connection: Connection, contract: Contract, whole: Interval, interval_s: int, most: int
 ) -> Interval:
-    """The first intervals of an unsettled range, one at least, with ``most`` events or fewer; in
-    this connection's transaction."""
+    """The first intervals of a range that is not final, one at least, with ``most`` events or
+    fewer; in this connection's transaction."""
     full_at = time_index.full_at(connection, contract.type, *whole, most)
     if full_at is None:
         return whole
@@ -40,7 +40,7 @@ def refuse_large(
     if full_at is None or len(parts) == 1:
         return
     raise IntervalError(
-        f"{contract.type}: {whole} has more events than one run settles, {most:,}",
+        f"{contract.type}: {whole} has more events than one run finalizes, {most:,}",
         f"take it in parts, the first up to {_fits(parts, full_at):%Y-%m-%dT%H:%MZ};"
         f" ./ws rebuild report {contract.type} takes everything, in parts of its own",
     )

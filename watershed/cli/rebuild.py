@@ -57,7 +57,7 @@ def flow(event_type: EventType, home: Deployment = None, as_json: AsJson = False
 
 @app.command()
 def report(event_type: EventType, home: Deployment = None, as_json: AsJson = False) -> None:
-    """Make all settled intervals again from raw events, with today's query and reference data.
+    """Make all published intervals again from raw events, with today's query and reference data.
 
     The stream and Airflow may run. It may be stopped: run again, it goes on where it was. What is
     published stays right at every moment.

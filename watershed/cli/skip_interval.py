@@ -30,9 +30,9 @@ def skip_interval(
     home: Deployment = None,
     yes: Yes = False,
 ) -> None:
-    """Go past the next interval, which cannot be settled, so that those after it can.
+    """Go past the next interval, which cannot be made final, so that those after it can.
 
-    Its sums stay those of the flow; a back-fill may settle it later.
+    Its sums stay those of the flow; a back-fill may finalize it later.
     """
     settings, contract = contract_of(home, event_type)
     with or_cannot("skip"), postgres.connect(settings) as connection:

@@ -89,18 +89,18 @@ def _print_contract(contract: ContractStatus) -> None:
 
 
 def _print_report(found: ReportStatus) -> None:
-    """How far it is settled, the last interval, drift, and the newest alert; a line for each."""
+    """How far it is final, the last interval, drift, and the newest alert; a line for each."""
     for name, text in report_lines(found):
         out.print(f"  {name:<13}{text}", highlight=False, soft_wrap=True)
 
 
 def report_lines(found: ReportStatus) -> Iterator[tuple[str, str]]:
     """What is printed, with its colours, by its name."""
-    if found.settled_until is None or found.settled_s is None:
-        yield "settled", "nothing yet"
+    if found.final_until is None or found.final_s is None:
+        yield "final", "nothing yet"
     else:
-        age = timedelta(seconds=round(found.settled_s))
-        yield "settled", f"until {found.settled_until:%Y-%m-%d %H:%M}, {age} ago"
+        age = timedelta(seconds=round(found.final_s))
+        yield "final", f"until {found.final_until:%Y-%m-%d %H:%M}, {age} ago"
     if found.last:
         yield "last", _last_interval(found.last)
     yield "unexplained", f"[red]{found.unexplained:,}[/] {DRIFT}" if found.unexplained else "0"

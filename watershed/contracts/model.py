@@ -14,7 +14,7 @@ from pydantic import Field as Limits
 from pydantic.types import StringConstraints
 
 RESERVED = (
-    "generation",
+    "topic_id",
     "kafka_partition",
     "offset_block",
     "kafka_offset",

@@ -21,7 +21,7 @@ from watershed.contracts.model import BATCH_COLUMNS, UNMATCHED, Contract
 from watershed.contracts.rules import EVENT, nearest
 
 ENRICH_FILE, REPORT_FILE = "enrich.sql", "report.sql"
-PLACE = ("generation", "kafka_partition", "kafka_offset")
+PLACE = ("topic_id", "kafka_partition", "kafka_offset")
 PIPELINE = (*PLACE, "arrival_time", *BATCH_COLUMNS)
 """What the pipeline says of an event; the query hands it on."""
 

@@ -113,10 +113,10 @@ def _newest(
     since: datetime,
 ) -> Iterator[tuple[Place, Rejected]]:
     """A contract's records in the current topic, the last arrival first."""
-    generation = progress.generation(connection, contract.type)
+    topic_id = progress.topic_id(connection, contract.type)
     spans = time_index.spans(connection, contract.type, "quarantined", since)
     connection.rollback()
-    current = sorted((s for s in spans if s.generation == generation), key=lambda s: s.partition)
+    current = sorted((s for s in spans if s.topic_id == topic_id), key=lambda s: s.partition)
     streams = [
         _partition(session, keyspace, list(one), since)
         for _, one in groupby(current, key=lambda span: span.partition)
@@ -132,9 +132,7 @@ def _partition(
     return (
         one
         for span in spans
-        for one in quarantine.newest(
-            session, keyspace, span.generation, span.partition, span.offsets
-        )
+        for one in quarantine.newest(session, keyspace, span.topic_id, span.partition, span.offsets)
         if one.arrival_time >= since
     )
 
@@ -142,20 +140,20 @@ def _partition(
 def _entries(connection: Connection, listed: list[tuple[Place, Rejected]]) -> list[Entry]:
     done: dict[Place, Replay] = {}
     for event_type in {place.type for place, _ in listed}:
-        generation = progress.generation(connection, event_type) or ""
+        topic_id = progress.topic_id(connection, event_type) or ""
         places = [place for place, _ in listed if place.type == event_type]
-        done |= replays.find(connection, generation, places)
+        done |= replays.find(connection, topic_id, places)
     return [Entry(place, rejected, done.get(place)) for place, rejected in listed]
 
 
 def shown(settings: Settings, place: Place) -> Shown:
     """One record whole. Raises ReplayError when there is none."""
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        generation = progress.generation(connection, place.type) or ""
-        key = generation, place.partition, place.offset
+        topic_id = progress.topic_id(connection, place.type) or ""
+        key = topic_id, place.partition, place.offset
         record = quarantine.at(session, settings.cassandra_keyspace, *key)
         if record is None:
             raise absent(place)
         batch = time_index.holding(connection, place.type, *key)
-        done = replays.find(connection, generation, [place])
+        done = replays.find(connection, topic_id, [place])
         return Shown(place, record, batch, done.get(place))

@@ -57,7 +57,7 @@ def rebuild_flow(settings: Settings, contract: Contract, watch: Watch) -> Rebuil
         _refuse_gaps(contract, taken, found)
         runs = list(_expired(connection, store, topic))
         for one in runs:
-            store.add(totals, (topic.generation, one.partition), one.from_offset, one.to_offset)
+            store.add(totals, (topic.topic_id, one.partition), one.from_offset, one.to_offset)
         connection.rollback()
         first = first_window(taken.since, contract.flow.window_s) if taken.since else None
         with connection:  # commits, or rolls back on any error
@@ -67,8 +67,8 @@ def rebuild_flow(settings: Settings, contract: Contract, watch: Watch) -> Rebuil
             for place, state in progress.all_progress(connection, contract.type).items():
                 store.add(totals, place, seen.get(place, state.begin), state.next)
             for one in runs:
-                commit.advance(connection, contract, topic.generation, one)
-                time_index.index(connection, contract, topic.generation, one, sequence)
+                commit.advance(connection, contract, topic.topic_id, one)
+                time_index.index(connection, contract, topic.topic_id, one, sequence)
             sums = _sums(totals, first)
             flow.replace(connection, contract, first, sums)
             absorbed = _joined(runs)
@@ -132,11 +132,11 @@ class Store:
 
 def _expired(connection: Connection, store: Store, topic: TopicState) -> Iterator[OffsetRange]:
     """What Kafka no longer has, was not committed, and is stored without a gap; by blocks."""
-    partitions = progress.progress(connection, store.contract.type, topic.generation)
+    partitions = progress.progress(connection, store.contract.type, topic.topic_id)
     for partition, state in partitions.items():
         missing = range(state.next, max(state.next, topic.begin.get(partition, 0)))
         for block in Extent(missing, 0, 0).blocks:
-            rows = store.rows((topic.generation, partition), block)
+            rows = store.rows((topic.topic_id, partition), block)
             pairs = zip(block, rows, strict=False)
             run = [row for at, row in takewhile(lambda p: p[0] == p[1][0], pairs)]
             if run:

@@ -1,4 +1,4 @@
-"""``./ws rebuild report``: every settled interval made again from raw events.
+"""``./ws rebuild report``: every final interval made again from raw events.
 
 It takes the ledger in chunks, each an attempt like any other: begun, loaded by the Spark
 job, checked, published. It may be stopped at any moment and run again: it goes on where it was, as
@@ -45,7 +45,7 @@ Watch = Callable[[int, int], None]
 """Told how many intervals have been made again, and how many there are."""
 
 
-class Settled(NamedTuple):
+class LedgerRow(NamedTuple):
     """A row of the ledger; ``run_id`` is of the attempt it came from, None where it was skipped."""
 
     interval: Interval
@@ -74,7 +74,7 @@ class Rebuilt:
 
 
 def rebuild_report(settings: Settings, contract: Contract, load: Load, watch: Watch) -> Rebuilt:
-    """Make every settled interval again from raw events, with the newest reference data and
+    """Make every final interval again from raw events, with the newest reference data and
     today's query, in order.
 
     Raises LeaseHeldError when another rebuild is under way, AttemptError when a check does not
@@ -88,12 +88,12 @@ def rebuild_report(settings: Settings, contract: Contract, load: Load, watch: Wa
         operation, until = _operation(connection, contract, inputs)
         run_id = f"{_command(contract)}, operation {operation}"
         todo = _todo(connection, contract, until)
-        rebuilt = Rebuilt(snapshot, 0, 0, 0, len(todo) - sum(map(_is_settled, todo)))
+        rebuilt = Rebuilt(snapshot, 0, 0, 0, len(todo) - sum(map(_is_final, todo)))
         done = sum(one.run_id == run_id for one in todo)
         total = len(todo) - rebuilt.left_out
         watch(done, total)
         for parts in chunks([one for one in todo if one.run_id not in (run_id, None)]):
-            published = _settle(connection, contract, inputs, parts, run_id, load)
+            published = _finalize(connection, contract, inputs, parts, run_id, load)
             done += len(published)
             watch(done, total)
             rebuilt = Rebuilt(
@@ -141,13 +141,13 @@ def _operation(
         number, detail, until = cursor.fetchone() or (0, {}, None)
         if "ended" not in detail and detail.get("inputs") == asdict(inputs):
             return number, until
-        cursor.execute("SELECT settled_until FROM control.stream WHERE type = %s", [contract.type])
+        cursor.execute("SELECT final_until FROM control.stream WHERE type = %s", [contract.type])
         [until] = cursor.fetchone() or [None]
         begun = {"inputs": asdict(inputs), "until": str(until) if until else None}
         return log_operation(connection, _command(contract), contract.type, begun), until
 
 
-def _todo(connection: Connection, contract: Contract, until: datetime | None) -> list[Settled]:
+def _todo(connection: Connection, contract: Contract, until: datetime | None) -> list[LedgerRow]:
     """The ledger up to ``until``, in order; without a run where it cannot be made again."""
     with connection:
         readable = expiry.readable_from(connection, contract) + expiry.LONGEST_RUN
@@ -160,16 +160,16 @@ def _todo(connection: Connection, contract: Contract, until: datetime | None) ->
             [readable, contract.type, until],
         )
         return [
-            Settled(Interval(start, end), events, run_id)
+            LedgerRow(Interval(start, end), events, run_id)
             for start, end, events, run_id in cursor.fetchall()
         ]
 
 
-def _is_settled(one: Settled) -> bool:
+def _is_final(one: LedgerRow) -> bool:
     return one.run_id is not None
 
 
-def chunks(todo: list[Settled]) -> Iterator[list[Interval]]:
+def chunks(todo: list[LedgerRow]) -> Iterator[list[Interval]]:
     """Adjacent intervals, so many at a time that one Spark job does them well."""
     parts: list[Interval] = []
     events = 0
@@ -184,7 +184,7 @@ def chunks(todo: list[Settled]) -> Iterator[list[Interval]]:
         yield parts
 
 
-def _settle(
+def _finalize(
     connection: Connection,
     contract: Contract,
     inputs: Inputs,

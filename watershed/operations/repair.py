@@ -49,7 +49,7 @@ def expired(settings: Settings, contract: Contract) -> Repair:
     """
     topic = topics.topic_state(settings, contract.topic.name)
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        found = progress.progress(connection, contract.type, topic.generation)
+        found = progress.progress(connection, contract.type, topic.topic_id)
         ranges = {
             partition: (state.next, _first_stored(settings, session, contract, topic, at))
             for partition, state in found.items()
@@ -69,7 +69,7 @@ def _first_stored(
 ) -> int:
     """The first offset from ``at`` on that a store has: the range given up ends there."""
     partition, begin, end = at
-    place = topic.generation, partition, range(begin, end)
+    place = topic.topic_id, partition, range(begin, end)
     keyspace = settings.cassandra_keyspace
     for table in (raw.table(contract).name, quarantine.table().name):
         rows = raw.rows(session, f"{keyspace}.{table}", ("kafka_offset",), *place)
@@ -84,16 +84,16 @@ def _first_stored(
 
 def give_up(settings: Settings, contract: Contract, repair: Repair) -> None:
     """Move the committed offsets over what :func:`expired` found, and log who did it."""
-    generation = topics.topic_state(settings, contract.topic.name).generation
+    topic_id = topics.topic_state(settings, contract.topic.name).topic_id
     with postgres.connect(settings) as connection, connection:
         sequence = progress.next_sequence(connection, contract.type)
-        found = progress.progress(connection, contract.type, generation)
+        found = progress.progress(connection, contract.type, topic_id)
         for partition, (begin, end) in repair.ranges.items():
-            _skip(connection, contract, (generation, partition), begin, end)
+            _skip(connection, contract, (topic_id, partition), begin, end)
             at = found[partition].watermark or datetime.now(UTC)
             skipped = OffsetRange(partition, begin, end, at, at, 0, 0, end - begin)
-            time_index.index(connection, contract, generation, skipped, sequence)
-        _log(connection, contract, repair, generation)
+            time_index.index(connection, contract, topic_id, skipped, sequence)
+        _log(connection, contract, repair, topic_id)
 
 
 def _skip(
@@ -102,7 +102,7 @@ def _skip(
     cursor = connection.cursor()
     cursor.execute(
         "UPDATE control.stream_offset SET next_offset = %s, skipped = skipped + %s"
-        " WHERE type = %s AND generation = %s AND kafka_partition = %s AND next_offset = %s",
+        " WHERE type = %s AND topic_id = %s AND kafka_partition = %s AND next_offset = %s",
         [end, end - begin, contract.type, *place, begin],
     )
     if cursor.rowcount != 1:
@@ -121,9 +121,9 @@ def new_topic(settings: Settings, contract: Contract) -> Repair:
     topic = topics.topic_state(settings, contract.topic.name)
     command = f"repair topic {contract.type}"
     with postgres.connect(settings) as connection:
-        generation = progress.generation(connection, contract.type)
-        found = progress.progress(connection, contract.type, topic.generation)
-    if generation not in (None, topic.generation):
+        topic_id = progress.topic_id(connection, contract.type)
+        found = progress.progress(connection, contract.type, topic.topic_id)
+    if topic_id not in (None, topic.topic_id):
         return Repair(command, "reads", {p: (topic.begin[p], topic.end[p]) for p in topic.begin})
     if all(state.next <= topic.end[p] for p, state in found.items()):
         raise _nothing(contract, f"topic {topic.name} is the one whose offsets are committed")
@@ -132,38 +132,38 @@ def new_topic(settings: Settings, contract: Contract) -> Repair:
 
 
 def adopt_topic(settings: Settings, contract: Contract, repair: Repair) -> None:
-    """Start the generation of the topic as it is now, behind the old one's watermark."""
+    """Go on with the topic as it is now, behind the old one's watermark."""
     if repair.does == REMAKES:
         recreate_topic(settings, contract)
     topic = topics.topic_state(settings, contract.topic.name)
     with postgres.connect(settings) as connection, connection:
         cursor = connection.cursor()
         cursor.execute(
-            "SELECT generation FROM control.stream WHERE type = %s FOR UPDATE", [contract.type]
+            "SELECT topic_id FROM control.stream WHERE type = %s FOR UPDATE", [contract.type]
         )
         old = progress.progress(connection, contract.type, cursor.fetchone()[0])  # type: ignore[index]
         _begin(connection, contract, topic, old)
         cursor.execute(
-            "UPDATE control.stream SET generation = %s WHERE type = %s",
-            [topic.generation, contract.type],
+            "UPDATE control.stream SET topic_id = %s WHERE type = %s",
+            [topic.topic_id, contract.type],
         )
-        _log(connection, contract, repair, topic.generation)
+        _log(connection, contract, repair, topic.topic_id)
 
 
 def _begin(
     connection: Connection, contract: Contract, topic: TopicState, old: Mapping[int, Progress]
 ) -> None:
     """A topic that comes back, as from a backup, goes on where it was left."""
-    known = progress.progress(connection, contract.type, topic.generation)
+    known = progress.progress(connection, contract.type, topic.topic_id)
     watermark = progress.watermark(old)
     for partition in topic.begin.keys() - known.keys():
         # From 0 on: what has expired in it meanwhile is refused, and given up by command.
-        progress.add_partition(connection, contract, topic.generation, partition, 0, watermark)
+        progress.add_partition(connection, contract, topic.topic_id, partition, 0, watermark)
     if known and watermark:
         connection.cursor().execute(
             "UPDATE control.stream_offset SET watermark = greatest(watermark, %s)"
-            " WHERE type = %s AND generation = %s",
-            [watermark, contract.type, topic.generation],
+            " WHERE type = %s AND topic_id = %s",
+            [watermark, contract.type, topic.topic_id],
         )
 
 
@@ -191,7 +191,7 @@ def _unread(settings: Settings, contract: Contract, name: str, does: str) -> Rep
     """A repair that is about everything in Kafka that is not committed."""
     topic = topics.topic_state(settings, contract.topic.name)
     with postgres.connect(settings) as connection:
-        found = progress.progress(connection, contract.type, topic.generation)
+        found = progress.progress(connection, contract.type, topic.topic_id)
     ranges = {p: (s.next, topic.end[p]) for p, s in found.items() if s.next < topic.end[p]}
     if not ranges:
         raise _nothing(contract, "every record in Kafka is committed")
@@ -199,19 +199,19 @@ def _unread(settings: Settings, contract: Contract, name: str, does: str) -> Rep
 
 
 def _note(settings: Settings, contract: Contract, repair: Repair, change: str) -> None:
-    generation = topics.topic_state(settings, contract.topic.name).generation
+    topic_id = topics.topic_state(settings, contract.topic.name).topic_id
     with postgres.connect(settings) as connection, connection:
         for partition, (_, end) in repair.ranges.items():
             connection.cursor().execute(
                 f"UPDATE control.stream_offset SET {change}"
-                " WHERE type = %s AND generation = %s AND kafka_partition = %s",
-                [end, contract.type, generation, partition],
+                " WHERE type = %s AND topic_id = %s AND kafka_partition = %s",
+                [end, contract.type, topic_id, partition],
             )
-        _log(connection, contract, repair, generation)
+        _log(connection, contract, repair, topic_id)
 
 
-def _log(connection: Connection, contract: Contract, repair: Repair, generation: str) -> None:
-    detail = {"generation": generation, "ranges": repair.ranges, "records": repair.records}
+def _log(connection: Connection, contract: Contract, repair: Repair, topic_id: str) -> None:
+    detail = {"topic_id": topic_id, "ranges": repair.ranges, "records": repair.records}
     log_operation(connection, f"./ws {repair.command}", contract.type, detail)
 
 

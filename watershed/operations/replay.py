@@ -34,7 +34,7 @@ from watershed.stores.replays import Replay
 from watershed.stores.topics import TopicState, topic_state
 
 HEADER = "watershed-replay"
-SETTLE_S = records.SENT_WITHIN_S + 1
+IN_FLIGHT_S = records.SENT_WITHIN_S + 1
 """So long after an intent, the record of a try that died is in Kafka or will never be."""
 
 Wait = Callable[[float, str], None]
@@ -78,9 +78,9 @@ class Replayer:
         Raises ReplayError when it must not be sent, KafkaError, OperationalError or another of
         UNAVAILABLE when it may have been: the next call finds out.
         """
-        generation = self._generation(place)
-        replays.lock(self.connection, generation, place)
-        earlier = replays.find(self.connection, generation, [place]).get(place)
+        topic_id = self._generation(place)
+        replays.lock(self.connection, topic_id, place)
+        earlier = replays.find(self.connection, topic_id, [place]).get(place)
         self.connection.rollback()
         if earlier and earlier.to:
             raise ReplayError(
@@ -88,61 +88,61 @@ class Replayer:
                 f" on {earlier.at:%Y-%m-%d at %H:%M:%S} UTC",
                 f"a record goes once; if it broke again, replay {earlier.to}",
             )
-        topic = self._topic(generation)
+        topic = self._topic(topic_id)
         if earlier and (to := self._look(topic, place, earlier)):
             return self._end(topic, place, to, earlier.value_sha256, found=True)
         return self._send(topic, place, value)
 
     def _generation(self, place: Place) -> str:
         """The topic id that the place is in; refuses a record that is not committed."""
-        generation = progress.generation(self.connection, place.type) or ""
-        at = progress.progress(self.connection, place.type, generation).get(place.partition)
+        topic_id = progress.topic_id(self.connection, place.type) or ""
+        at = progress.progress(self.connection, place.type, topic_id).get(place.partition)
         self.connection.rollback()
         if at is None or not at.begin <= place.offset < at.next:
             raise ReplayError(f"nothing is stored from {place}", "./ws quarantine list names some")
-        return generation
+        return topic_id
 
-    def _topic(self, generation: str) -> TopicState:
+    def _topic(self, topic_id: str) -> TopicState:
         topic = topic_state(self.settings, self.contract.topic.name)
-        if topic.generation != generation:
+        if topic.topic_id != topic_id:
             raise ReplayError(
-                f"topic {topic.name} was re-created: its id is {topic.generation}, the stream's"
-                f" {generation}",
+                f"topic {topic.name} was re-created: its id is {topic.topic_id}, the stream's"
+                f" {topic_id}",
                 "let the stream go on first: ./ws status names the command",
             )
         return topic
 
     def _look(self, topic: TopicState, place: Place, earlier: Replay) -> Place | None:
         """Where an earlier try that did not end put the record, if it did."""
-        left_s = SETTLE_S - replays.age_s(self.connection, earlier)
+        left_s = IN_FLIGHT_S - replays.age_s(self.connection, earlier)
         self.connection.rollback()
         if left_s > 0:
             self.wait(left_s, "an earlier try did not end, and its record may still be on its way")
-            topic = self._topic(topic.generation)
+            topic = self._topic(topic.topic_id)
         sought = unread(topic, place, earlier)
-        found = records.find(self.settings, topic.name, sought, header(topic.generation, place))
+        found = records.find(self.settings, topic.name, sought, header(topic.topic_id, place))
         return Place(place.type, *found) if found else None
 
     def _send(self, topic: TopicState, place: Place, value: bytes | None) -> Replayed:
-        record = self._record(topic.generation, place)
+        record = self._record(topic.topic_id, place)
         sent = record.value if value is None else value
         event = checked(self.contract, sent, datetime.now(UTC))
         digest = hashlib.sha256(event.value).hexdigest()
         with records.producer(self.settings) as producer:
             with self.connection:
                 replays.begin(
-                    self.connection, topic.generation, place, topic.end, digest, self.reason
+                    self.connection, topic.topic_id, place, topic.end, digest, self.reason
                 )
             self._fail("replay_before_send")
-            mark = header(topic.generation, place)
+            mark = header(topic.topic_id, place)
             at = records.send(producer, topic.name, event.key, event.value, mark)
             self._fail("replay_after_send")
         return self._end(topic, place, Place(place.type, *at), digest, found=False)
 
-    def _record(self, generation: str, place: Place) -> Record:
+    def _record(self, topic_id: str, place: Place) -> Record:
         keyspace = self.settings.cassandra_keyspace
         where = place.partition, place.offset
-        found = quarantine.at(self.session, keyspace, generation, *where)
+        found = quarantine.at(self.session, keyspace, topic_id, *where)
         if found is None:
             raise absent(place)
         return found
@@ -151,7 +151,7 @@ class Replayer:
         self, topic: TopicState, place: Place, to: Place, digest: str, *, found: bool
     ) -> Replayed:
         with self.connection:
-            replays.end(self.connection, topic.generation, place, to)
+            replays.end(self.connection, topic.topic_id, place, to)
         return Replayed(place, to, found, digest)
 
     def _fail(self, name: str) -> None:
@@ -180,9 +180,9 @@ def absent(place: Place) -> ReplayError:
     )
 
 
-def header(generation: str, place: Place) -> tuple[str, bytes]:
+def header(topic_id: str, place: Place) -> tuple[str, bytes]:
     """The record header that says which record this one repairs."""
-    return HEADER, f"{place.type}/{generation}/{place.partition}/{place.offset}".encode()
+    return HEADER, f"{place.type}/{topic_id}/{place.partition}/{place.offset}".encode()
 
 
 def checked(contract: Contract, value: bytes | None, now: datetime) -> Event:

@@ -50,9 +50,9 @@ def replay_range(
     is sent, and the next call goes on.
     """
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        generation = progress.generation(connection, contract.type) or ""
-        found = _quarantined(session, settings.cassandra_keyspace, generation, first, last)
-        done = replays.find(connection, generation, found)
+        topic_id = progress.topic_id(connection, contract.type) or ""
+        found = _quarantined(session, settings.cassandra_keyspace, topic_id, first, last)
+        done = replays.find(connection, topic_id, found)
         connection.rollback()
         replayer = Replayer(settings, contract, connection, session, wait, reason)
         for place in found:
@@ -72,12 +72,12 @@ def _replayed(replayer: Replayer, place: Place) -> Outcome:
 
 
 def _quarantined(
-    session: Session, keyspace: str, generation: str, first: Place, last: int
+    session: Session, keyspace: str, topic_id: str, first: Place, last: int
 ) -> list[Place]:
     """The places in the range that have a quarantined record, by offset."""
     found: list[Place] = []
     for part in by_block(first.offset, last):
-        records = quarantine.newest(session, keyspace, generation, first.partition, part)
+        records = quarantine.newest(session, keyspace, topic_id, first.partition, part)
         found += sorted(first._replace(offset=one.offset) for one in records)
         if len(found) > MOST:
             raise ReplayError(

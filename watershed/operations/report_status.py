@@ -1,4 +1,4 @@
-"""What the batch layer has settled, at a glance: how far, what was last, and whether it agrees."""
+"""What is final, at a glance: how far, what was last, and whether the layers agree."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class NewestAlert:
 
 @dataclass(frozen=True)
 class ReportStatus:
-    """One contract's report. ``settled_s`` is how long ago in arrival time it was settled;
+    """One contract's report. ``final_s`` is how long ago in arrival time it was made final;
     ``unexplained`` counts groups of intervals in which batch and flow differ without a reason."""
 
-    settled_until: datetime | None
-    settled_s: float | None
+    final_until: datetime | None
+    final_s: float | None
     last: LastInterval | None
     unexplained: int
     alert: NewestAlert | None
@@ -58,7 +58,7 @@ def report_status(settings: Settings, contract: Contract) -> ReportStatus | None
     with postgres.connect(settings) as connection:
         until, age_s = _row(
             connection,
-            "SELECT settled_until, extract(epoch FROM clock_timestamp() - settled_until)::float"
+            "SELECT final_until, extract(epoch FROM clock_timestamp() - final_until)::float"
             " FROM control.stream WHERE type = %s",
             contract.type,
         ) or (None, None)

@@ -36,7 +36,7 @@ Watch = Callable[[int, int], None]
 class Found(NamedTuple):
     """One record with the id sought. A valid one has ``fields`` and when they were written."""
 
-    generation: str
+    topic_id: str
     partition: int
     offset: int
     kafka_time: datetime

@@ -11,12 +11,12 @@ from watershed.errors import IntervalError
 
 
 def next_interval(connection: Connection, contract: Contract, interval_s: int) -> Interval:
-    """The interval that is to be settled next; commits. Raises IntervalError for none yet."""
+    """The interval that is to be made final next; commits. Raises IntervalError for none yet."""
     with connection:
         found = intervals.frontier(connection, contract, interval_s)
     if found is not None:
-        start = found.settled_until
+        start = found.final_until
         one = intervals.cut(Interval(start, found.watermark), interval_s)[:1]
         if one and one[0].end <= found.watermark:
             return one[0]
-    raise IntervalError(f"no interval of {contract.type} is complete and not settled", "wait")
+    raise IntervalError(f"no interval of {contract.type} is complete and not final", "wait")

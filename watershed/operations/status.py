@@ -141,10 +141,10 @@ def _answer(
 
 def _commits(settings: Settings, contract: Contract) -> _Commits:
     with postgres.connect(settings) as connection:
-        generation = progress.generation(connection, contract.type)
+        topic_id = progress.topic_id(connection, contract.type)
         return _Commits(
             progress.sequence(connection, contract.type),
-            progress.progress(connection, contract.type, generation) if generation else {},
+            progress.progress(connection, contract.type, topic_id) if topic_id else {},
             _rate(connection, contract),
             said(connection)[contract.type],
             datetime.now(UTC),

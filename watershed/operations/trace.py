@@ -67,7 +67,7 @@ class Occurrence:
     """
 
     place: Place
-    generation: str
+    topic_id: str
     kafka_time: datetime
     arrival_time: datetime
     in_kafka: bool
@@ -140,8 +140,8 @@ def _look(stores: _Stores, contract: Contract, found: Trace, watch: Watch) -> No
 
 def _committed(connection: Connection, contract: Contract) -> dict[int, int]:
     """The next offset of each partition."""
-    generation = progress.generation(connection, contract.type) or ""
-    partitions = progress.progress(connection, contract.type, generation)
+    topic_id = progress.topic_id(connection, contract.type) or ""
+    partitions = progress.progress(connection, contract.type, topic_id)
     return {partition: state.next for partition, state in partitions.items()}
 
 
@@ -158,17 +158,17 @@ def _occurrence(stores: _Stores, contract: Contract, topic: TopicState, one: Fou
     connection = stores.connection
     place = Place(contract.type, one.partition, one.offset)
     kept = topic.begin.get(one.partition, 0), topic.end.get(one.partition, 0)
-    key = one.generation, one.partition, one.offset
+    key = one.topic_id, one.partition, one.offset
     occurrence = Occurrence(
         place,
-        one.generation,
+        one.topic_id,
         one.kafka_time,
         one.arrival_time,
-        topic.generation == one.generation and kept[0] <= one.offset < kept[1],
+        topic.topic_id == one.topic_id and kept[0] <= one.offset < kept[1],
         time_index.holding(connection, contract.type, *key),
         None if one.rejected else _stored(stores, contract, one),
         one.rejected,
-        replays.find(connection, one.generation, [place]).get(place),
+        replays.find(connection, one.topic_id, [place]).get(place),
     )
     connection.rollback()
     return occurrence
@@ -192,7 +192,7 @@ def _critical(stores: _Stores, contract: Contract, one: Found) -> Critical | Non
     event_time = fields[contract.event_time]
     bucket = floored(event_time, contract.critical.bucket_hours * HOUR_S)
     rows = stores.session.execute(
-        f"SELECT generation, kafka_partition, kafka_offset FROM {keyspace}.critical_{contract.type}"
+        f"SELECT topic_id, kafka_partition, kafka_offset FROM {keyspace}.critical_{contract.type}"
         " WHERE entity = %s AND bucket = %s AND event_time = %s AND event_id = %s",
         (entity, bucket, event_time, event_id),
     )

@@ -75,7 +75,7 @@ def _parts(
     before: Attempt | None,
     context: Context,
 ) -> list[Interval]:
-    """The intervals that a run settles, of which ``before`` is the last attempt.
+    """The intervals that a run finalizes, of which ``before`` is the last attempt.
 
     Raises AirflowSkipException when there are none.
     """
@@ -87,16 +87,16 @@ def _parts(
         frontier = intervals.frontier(connection, contract, width)
     match ranges.choose(wanted, frontier, scheduled=_is_scheduled(context)):
         case Choice.SKIP:
-            raise AirflowSkipException(f"{wanted.range} was settled, or nothing arrived in it")
+            raise AirflowSkipException(f"{wanted.range} was made final, or nothing arrived in it")
         case Choice.RANGE:
             span = wanted.range
-        case Choice.UNSETTLED:
-            span = intervals.unsettled(connection, contract, width)
+        case Choice.NOT_FINAL:
+            span = intervals.pending(connection, contract, width)
             if span:
                 most = settings.batch_max_events
                 span = run_size.portion(connection, contract, span, width, most)
     if span is None:
-        raise AirflowSkipException("everything up to the watermark is settled")
+        raise AirflowSkipException("everything up to the watermark is final")
     parts = intervals.plan(connection, contract, span, width)
     run_size.refuse_large(connection, contract, parts, settings.batch_max_events)
     return parts

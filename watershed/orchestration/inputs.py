@@ -1,4 +1,4 @@
-"""Which snapshot of the reference data a run settles its intervals with. Pure."""
+"""Which snapshot of the reference data a run publishes its intervals with. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from watershed.batch.intervals import Interval
 from watershed.errors import IntervalError
 
 NEWEST = "newest"
-AS_SETTLED = "as settled"
+AS_PUBLISHED = "as published"
 SHOWN = 4
 
 
@@ -23,10 +23,10 @@ def choose_snapshot(
 ) -> int:
     """The number of the snapshot for all of ``parts``, which are in order.
 
-    ``named`` has the ledger's snapshot of each settled interval, by its start: the same inputs
-    give the same report. What nobody has settled takes the newest, as everything does when
+    ``named`` has the ledger's snapshot of each final interval, by its start: the same inputs
+    give the same report. What nobody has made final takes the newest, as everything does when
     ``wanted`` is that. ``before`` is the snapshot of the run's last attempt: what that left
-    unsettled when it ended half-way takes it too. Raises IntervalError where the intervals would
+    not final when it ended half-way takes it too. Raises IntervalError where the intervals would
     need different ones.
     """
     if wanted == NEWEST:
@@ -38,7 +38,7 @@ def choose_snapshot(
     if any(number != first for number, _ in each):
         raise IntervalError(
             f"the intervals have different snapshots of the reference data: {_listed(each)}",
-            "settle these ranges one by one, or ask for the newest reference data",
+            "publish these ranges one by one, or ask for the newest reference data",
         )
     return first
 

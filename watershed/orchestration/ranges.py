@@ -1,4 +1,4 @@
-"""Which intervals a run settles: its form's range, else its partition key, else what is unsettled.
+"""Which intervals a run publishes: its form's range, else its partition key, else what is pending.
 
 Pure: nothing here knows Airflow or a store.
 """
@@ -28,7 +28,7 @@ class Origin(Enum):
 
 
 class Asked(NamedTuple):
-    """What a run was asked for; ``range`` is None where that is everything unsettled."""
+    """What a run was asked for; ``range`` is None where that is everything pending."""
 
     origin: Origin
     range: Interval | None = None
@@ -37,9 +37,9 @@ class Asked(NamedTuple):
 class Choice(Enum):
     """What a run does."""
 
-    RANGE = "settles the intervals of its range, again where they are settled"
-    UNSETTLED = "settles everything unsettled up to the watermark"
-    SKIP = "settles nothing: others have done it"
+    RANGE = "finalizes the intervals of its range, again where they are final"
+    NOT_FINAL = "finalizes everything that is not final yet up to the watermark"
+    SKIP = "finalizes nothing: others have done it"
 
 
 class RangeError(WatershedError):
@@ -78,18 +78,18 @@ def asked(params: Mapping[str, Any], key: str | None, interval_s: int) -> Asked:
 
 
 def choose(wanted: Asked, frontier: Frontier | None, *, scheduled: bool) -> Choice:
-    """What a run does; without a frontier nothing has arrived that could be settled.
+    """What a run does; without a frontier nothing has arrived that could be made final.
 
-    A partition key that nobody has settled yet stands for all that is unsettled: one run catches
-    up a night's outage. A key before the first event has nothing to settle.
+    A partition key that nobody has made final yet stands for all that is pending: one run
+    catches up a night's outage. A key before the first event has nothing to finalize.
     """
     if wanted.range is None:
-        return Choice.UNSETTLED
+        return Choice.NOT_FINAL
     if wanted.origin is Origin.FORM:
         return Choice.RANGE
-    if frontier is None or wanted.range.end > frontier.settled_until:
-        return Choice.UNSETTLED
-    if scheduled or wanted.range.end <= frontier.settled_from:
+    if frontier is None or wanted.range.end > frontier.final_until:
+        return Choice.NOT_FINAL
+    if scheduled or wanted.range.end <= frontier.final_from:
         return Choice.SKIP
     return Choice.RANGE
 

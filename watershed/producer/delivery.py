@@ -184,15 +184,15 @@ class Delivery:
                 self.failure = self.failure or error
         with self._lock:
             self.acknowledged += 1
-            self._settled(record)
+            self._finished(record)
 
     def _refused(self, record: Record, error: Exception) -> None:
         with self._lock:
             self.failure = self.failure or error
             self.failed += 1
-            self._settled(record)
+            self._finished(record)
 
-    def _settled(self, record: Record) -> None:
+    def _finished(self, record: Record) -> None:
         self._buffered_bytes -= _cost_bytes(record)
         self._progress_at = monotonic()
         if self._asleep:

@@ -18,6 +18,8 @@ from watershed.stores.cassandra import connect
 from watershed.stores.cassandra_table import Table
 
 ADMIN = "watershed_admin"
+RENAMED = {"generation": "topic_id"}
+"""Columns of keys that older versions named otherwise."""
 
 
 def ensure_roles(settings: Settings, admin_password: str) -> None:
@@ -72,6 +74,9 @@ def _ensure(session: Session, settings: Settings, table: Table) -> None:
     keyspace = settings.cassandra_keyspace
     session.execute(table.create(keyspace))
     made = session.cluster.metadata.keyspaces[keyspace].tables[table.name]
+    for old in RENAMED.keys() & made.columns.keys():
+        session.execute(f"ALTER TABLE {keyspace}.{table.name} RENAME {old} TO {RENAMED[old]}")
+        made = session.cluster.metadata.keyspaces[keyspace].tables[table.name]
     key = [column.name for column in made.primary_key]
     if key != re.findall(r"\w+", table.key):
         raise StoreError(

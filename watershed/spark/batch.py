@@ -51,7 +51,7 @@ class BatchWriter:
 
     settings: Settings
     contract: Contract
-    generation: str
+    topic_id: str
     epoch: int
     connection: Connection
     session: Session
@@ -66,23 +66,23 @@ class BatchWriter:
         """
         now = self.broker.now()
         topic = self.broker.topic()
-        known = progress(self.connection, self.contract.type, self.generation)
+        known = progress(self.connection, self.contract.type, self.topic_id)
         self.connection.rollback()
         check_broker(self.contract, known, now, datetime.now(UTC), self.settings.broker_ahead_max_s)
-        if topic.generation != self.generation or topic.end.keys() - known.keys():
+        if topic.topic_id != self.topic_id or topic.end.keys() - known.keys():
             raise OvertakenError(f"topic {topic.name} has changed: starting again adopts it")
         ends, kind = topic.end, self.contract.type
-        advance_idle(self.connection, kind, self.generation, self.epoch, ends, now - margin)
+        advance_idle(self.connection, kind, self.topic_id, self.epoch, ends, now - margin)
         return all(end == known[partition].next for partition, end in ends.items())
 
     def write(self, frame: DataFrame, _batch_id: int) -> None:
         """Write one batch of :func:`events_of`; after any error it is read again."""
-        before = progress(self.connection, self.contract.type, self.generation)
+        before = progress(self.connection, self.contract.type, self.topic_id)
         self.connection.rollback()
         now = datetime.now(UTC)
         frame.persist()  # unstamped: what stamps add is cheaper to make again than to keep
         try:
-            events = stamped(frame, self.generation, before, now)
+            events = stamped(frame, self.topic_id, before, now)
             self._write(events, before, now)
         finally:
             frame.unpersist()
@@ -94,7 +94,7 @@ class BatchWriter:
         if new := {row.kafka_partition for row in totals} - before.keys():
             raise OvertakenError(f"partitions {new} are new: starting again adopts them")
         ranges = offset_ranges(self.contract, totals, before)
-        if self.broker.generation() != self.generation:
+        if self.broker.topic_id() != self.topic_id:
             raise OvertakenError("these records are of another topic: starting again tells")
         check_clock(self.contract, totals, before, now, self.settings.broker_ahead_max_s)
         if any(one.quarantined for one in ranges):
@@ -107,7 +107,7 @@ class BatchWriter:
             to_cache = self._append_critical(events)
             self._fail("after_critical")
         done = commit(
-            self.connection, self.contract, self.generation, self.epoch, ranges, sums(totals)
+            self.connection, self.contract, self.topic_id, self.epoch, ranges, sums(totals)
         )
         self._fail("after_commit")
         self.cache.put(Change(done.sequence, done.positions, to_cache))
@@ -170,7 +170,7 @@ def events_of(records: DataFrame, contract: Contract, at: dict[int, Progress]) -
 
 
 def stamped(
-    events: DataFrame, generation: str, before: dict[int, Progress], now: datetime
+    events: DataFrame, topic_id: str, before: dict[int, Progress], now: datetime
 ) -> DataFrame:
     """A batch's events with their raw key, arrival time and age.
 
@@ -184,7 +184,7 @@ def stamped(
     now_s = _constant(dict.fromkeys(before, milliseconds(now) // 1000))
     return events.withColumns(
         {
-            "generation": F.lit(generation),
+            "topic_id": F.lit(topic_id),
             "offset_block": F.expr(f"kafka_offset div {raw.BLOCK}"),
             # No record may arrive before the watermark that was published for its partition.
             "arrival_time": F.greatest(came, published),
@@ -225,7 +225,7 @@ def critical_rows(events: DataFrame, contract: Contract) -> DataFrame:
         bucket.alias("bucket"),
         F.col(contract.event_time).alias("event_time"),
         F.col(contract.event_id).alias("event_id"),
-        "generation",
+        "topic_id",
         "kafka_partition",
         "kafka_offset",
         F.to_json(F.struct(*contract.fields)).alias("event"),

@@ -40,7 +40,7 @@ class Measured(NamedTuple):
 def events(rows: DataFrame, contract: Contract, intervals: Sequence[Interval]) -> DataFrame:
     """The view ``event``: rows of the raw store with interval, hash, and whether they are first.
 
-    First is, of those with one id in an interval, the first by arrival time, generation, partition
+    First is, of those with one id in an interval, the first by arrival time, topic_id, partition
     and offset. ``intervals`` are adjacent and in order.
     """
     order = Window.partitionBy("interval_start", contract.event_id).orderBy("arrival_time", *PLACE)

@@ -43,7 +43,7 @@ def write(
 def _whole(stretches: Sequence[Stretch]) -> Column:
     """The rows of batches that lie wholly in the day."""
     each = [
-        (F.col("generation") == one.generation)
+        (F.col("topic_id") == one.topic_id)
         & (F.col("kafka_partition") == one.partition)
         & (F.col("kafka_offset") >= one.whole.start)
         & (F.col("kafka_offset") < one.whole.stop)

@@ -21,11 +21,11 @@ from watershed.spark.types import spark_type
 from watershed.speed.time_index import Stretch
 from watershed.stores.raw import BLOCK, table
 
-KEY = ["generation", "kafka_partition", "offset_block"]
+KEY = ["topic_id", "kafka_partition", "offset_block"]
 KEYS = """
-    SELECT generation, kafka_partition,
+    SELECT topic_id, kafka_partition,
         explode(sequence(CAST(:first AS bigint), CAST(:last AS bigint))) AS offset_block
-    FROM VALUES (:generation, :partition) AS stretch (generation, kafka_partition)
+    FROM VALUES (:topic_id, :partition) AS stretch (topic_id, kafka_partition)
 """
 """A stretch's partitions of the table. Literals would become a filter, and the table be scanned;
 rows from Python would start Python's workers."""
@@ -68,7 +68,7 @@ def check_counted(stretches: Sequence[Stretch], found: int) -> None:
 
 def _stretch(spark: SparkSession, raw: DataFrame, one: Stretch) -> DataFrame:
     first, last = one.offsets.start // BLOCK, (one.offsets.stop - 1) // BLOCK
-    known = {"generation": one.generation, "partition": one.partition}
+    known = {"topic_id": one.topic_id, "partition": one.partition}
     keys = spark.sql(KEYS, {**known, "first": first, "last": last}).repartition(last - first + 1)
     return keys.join(raw.where(_in(one.offsets)), KEY).withColumn(COUNTED, _in(one.whole))
 

@@ -165,7 +165,7 @@ class ContractStream(threading.Thread):
             contract_versions.take(own, self._contract, at)
             self._cache.start_anew()
             writer = BatchWriter(
-                self._settings, self._contract, topic.generation, epoch, connection, session,
+                self._settings, self._contract, topic.topic_id, epoch, connection, session,
                 self._cache, broker,
             )  # fmt: skip
             sink = Sink(writer)

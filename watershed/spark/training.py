@@ -67,7 +67,7 @@ def _stream(spark: SparkSession, settings: Settings, contract: Contract) -> None
 
     def write(frame: DataFrame, _batch_id: int) -> None:
         frame.persist()
-        events = batch.stamped(frame, "generation", AT, datetime.now(UTC))
+        events = batch.stamped(frame, "topic_id", AT, datetime.now(UTC))
         summed(events, contract).collect()
         batch.valid(events).write.format("noop").mode("append").save()
         batch.critical_rows(events, contract).collect()
@@ -94,7 +94,7 @@ def _enrich(spark: SparkSession, settings: Settings, contract: Contract) -> None
           if name not in (measure, contract.event_id)),
         F.concat(F.lit("event "), F.col("id")).alias(contract.event_id),
         F.col("id").cast(spark_type(contract.fields[measure])).alias(measure),
-        F.lit("generation").alias("generation"),
+        F.lit("topic_id").alias("topic_id"),
         F.lit(0).alias("kafka_partition"),
         F.col("id").alias("kafka_offset"),
         F.timestamp_seconds(F.lit(START.timestamp()) + F.col("id") % 60).alias("arrival_time"),

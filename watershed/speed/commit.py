@@ -24,7 +24,7 @@ class Commit:
 def commit(
     connection: Connection,
     contract: Contract,
-    generation: str,
+    topic_id: str,
     epoch: int,
     ranges: list[OffsetRange],
     sums: list[Sum],
@@ -38,8 +38,8 @@ def commit(
     with connection:  # commits, or rolls back on any error
         sequence = _next_sequence(connection, contract, epoch)
         for one in sorted(ranges, key=lambda r: r.partition):  # one order: no deadlock
-            advance(connection, contract, generation, one)
-            time_index.index(connection, contract, generation, one, sequence)
+            advance(connection, contract, topic_id, one)
+            time_index.index(connection, contract, topic_id, one, sequence)
         return Commit(sequence, flow.add(connection, contract, sums))
 
 
@@ -56,14 +56,14 @@ def _next_sequence(connection: Connection, contract: Contract, epoch: int) -> in
     return int(row[0])
 
 
-def advance(connection: Connection, contract: Contract, generation: str, one: OffsetRange) -> None:
+def advance(connection: Connection, contract: Contract, topic_id: str, one: OffsetRange) -> None:
     """Move one partition's offset, in this connection's transaction; raises as commit does."""
     cursor = connection.cursor()
-    key = [contract.type, generation, one.partition]
+    key = [contract.type, topic_id, one.partition]
     cursor.execute(
         "UPDATE control.stream_offset SET next_offset = %s, watermark = greatest(watermark, %s),"
         " stored = stored + %s, quarantined = quarantined + %s, skipped = skipped + %s"
-        " WHERE type = %s AND generation = %s AND kafka_partition = %s AND next_offset = %s",
+        " WHERE type = %s AND topic_id = %s AND kafka_partition = %s AND next_offset = %s",
         [
             one.to_offset,
             one.arrival_max,
@@ -78,7 +78,7 @@ def advance(connection: Connection, contract: Contract, generation: str, one: Of
         return
     cursor.execute(
         "SELECT next_offset FROM control.stream_offset"
-        " WHERE type = %s AND generation = %s AND kafka_partition = %s",
+        " WHERE type = %s AND topic_id = %s AND kafka_partition = %s",
         key,
     )
     found = cursor.fetchone()

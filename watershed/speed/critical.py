@@ -17,7 +17,7 @@ from watershed.contracts.model import Contract
 from watershed.stores.cassandra_table import Table
 
 Committed = Mapping[tuple[str, int], int]
-"""The next offset per generation and Kafka partition: later rows are not committed yet."""
+"""The next offset per topic id and Kafka partition: later rows are not committed yet."""
 
 
 class CriticalEvent(NamedTuple):
@@ -37,13 +37,13 @@ def tables(contract: Contract) -> tuple[Table, Table]:
         "bucket": "timestamp",
         "event_time": "timestamp",
         "event_id": "text",
-        "generation": "text",
+        "topic_id": "text",
         "kafka_partition": "int",
         "kafka_offset": "bigint",
         "event": "text",
     }
-    key = "((entity, bucket), event_time, event_id, generation, kafka_partition, kafka_offset)"
-    order = "event_time DESC, event_id DESC, generation ASC, kafka_partition ASC, kafka_offset ASC"
+    key = "((entity, bucket), event_time, event_id, topic_id, kafka_partition, kafka_offset)"
+    order = "event_time DESC, event_id DESC, topic_id ASC, kafka_partition ASC, kafka_offset ASC"
     buckets = {"entity": "text", "bucket": "timestamp"}
     return (
         Table(f"critical_{contract.type}", events, key, days, order),
@@ -95,5 +95,5 @@ def _newest_first(
     )
     for (bucket,) in buckets:
         for row in session.execute(query, [entity, bucket]):
-            if row.kafka_offset < committed.get((row.generation, row.kafka_partition), 0):
+            if row.kafka_offset < committed.get((row.topic_id, row.kafka_partition), 0):
                 yield CriticalEvent(entity, row.event_time, row.event_id, row.event)

@@ -17,11 +17,11 @@ from watershed.errors import StoreError
 from watershed.stores.sql_types import identifiers, listed, sql_type, sum_type
 
 COUNT = "event_count"
-SETTLED = sql.SQL(
+FINAL = sql.SQL(
     "{window} < coalesce("
     " (SELECT max(end_at) FROM control.interval WHERE type = %(type)s AND end_at <= %(before)s),"
-    " (SELECT least(settled_from, %(before)s) FROM control.stream"
-    "  WHERE type = %(type)s AND settled_from IS NOT NULL))"
+    " (SELECT least(final_from, %(before)s) FROM control.stream"
+    "  WHERE type = %(type)s AND final_from IS NOT NULL))"
     " AND NOT EXISTS (SELECT FROM control.interval WHERE type = %(type)s AND attempt IS NULL"
     "  AND start_at <= {window} AND end_at > {window})"
 )
@@ -135,7 +135,7 @@ def replace(
 def forget(connection: Connection, contract: Contract, before: datetime) -> None:
     """Delete the flow's windows before a time, uncommitted; positions keep what they brought.
 
-    Of a contract with a report, only windows that a settled interval contains, whose ledger row
+    Of a contract with a report, only windows that a final interval contains, whose ledger row
     has their sums: the open position needs the others.
     """
     window = sql.Identifier(contract.flow.window_column)
@@ -143,7 +143,7 @@ def forget(connection: Connection, contract: Contract, before: datetime) -> None
         earlier = sql.SQL("{} < %s").format(window)
         _delete(connection, flow_table(contract), earlier, [before])
         return
-    _delete(connection, flow_table(contract), SETTLED.format(window=window), {
+    _delete(connection, flow_table(contract), FINAL.format(window=window), {
         "type": contract.type, "before": before,
     })  # fmt: skip
 

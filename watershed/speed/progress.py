@@ -66,9 +66,9 @@ def next_sequence(connection: Connection, event_type: str) -> int:
     return int(cursor.fetchone()[0])  # type: ignore[index]
 
 
-def generation(connection: Connection, event_type: str) -> str | None:
+def topic_id(connection: Connection, event_type: str) -> str | None:
     """The topic id whose offsets are committed, None before the first start."""
-    found: str | None = _stream_column(connection, event_type, "generation")
+    found: str | None = _stream_column(connection, event_type, "topic_id")
     return found
 
 
@@ -84,18 +84,18 @@ def _stream_column(connection: Connection, event_type: str, column: str) -> Any:
     return row[0]
 
 
-def progress(connection: Connection, event_type: str, generation: str) -> dict[int, Progress]:
+def progress(connection: Connection, event_type: str, topic_id: str) -> dict[int, Progress]:
     """Progress per Kafka partition, in this connection's transaction."""
     everything = all_progress(connection, event_type)
-    return {partition: one for (of, partition), one in everything.items() if of == generation}
+    return {partition: one for (of, partition), one in everything.items() if of == topic_id}
 
 
 def all_progress(connection: Connection, event_type: str) -> dict[tuple[str, int], Progress]:
-    """Progress per generation and Kafka partition: a re-created topic starts a generation."""
+    """Progress per topic id and Kafka partition: a re-created topic has another id."""
     cursor = connection.cursor()
     cursor.execute(
-        f"SELECT generation, kafka_partition, {COLUMNS} FROM control.stream_offset"
-        " WHERE type = %s ORDER BY generation, kafka_partition",
+        f"SELECT topic_id, kafka_partition, {COLUMNS} FROM control.stream_offset"
+        " WHERE type = %s ORDER BY topic_id, kafka_partition",
         [event_type],
     )
     return {(of, partition): Progress(*rest) for of, partition, *rest in cursor.fetchall()}
@@ -110,7 +110,7 @@ def watermark(progress: Mapping[int, Progress]) -> datetime | None:
 
 def complete_until(connection: Connection, event_type: str) -> datetime | None:
     """The contract's watermark, in this connection's transaction; None before there is one."""
-    return watermark(progress(connection, event_type, generation(connection, event_type) or ""))
+    return watermark(progress(connection, event_type, topic_id(connection, event_type) or ""))
 
 
 def resume(connection: Connection, contract: Contract, topic: TopicState) -> dict[int, Progress]:
@@ -122,12 +122,12 @@ def resume(connection: Connection, contract: Contract, topic: TopicState) -> dic
     the one that was committed.
     """
     _adopt(connection, contract, topic)
-    known = progress(connection, contract.type, topic.generation)
+    known = progress(connection, contract.type, topic.topic_id)
     for partition in topic.begin.keys() - known.keys():
         begin = 0 if known else topic.begin[partition]
-        add_partition(connection, contract, topic.generation, partition, begin, watermark(known))
+        add_partition(connection, contract, topic.topic_id, partition, begin, watermark(known))
     connection.commit()
-    found = progress(connection, contract.type, topic.generation)
+    found = progress(connection, contract.type, topic.topic_id)
     connection.rollback()
     for partition, state in found.items():
         _check(contract, topic, partition, state)
@@ -137,23 +137,23 @@ def resume(connection: Connection, contract: Contract, topic: TopicState) -> dic
 def add_partition(
     connection: Connection,
     contract: Contract,
-    generation: str,
+    topic_id: str,
     partition: int,
     begin: int,
     inherited: datetime | None,
 ) -> None:
     """Begin a Kafka partition at ``begin``, in this connection's transaction."""
     connection.cursor().execute(
-        "INSERT INTO control.stream_offset (type, generation, kafka_partition, begin_offset,"
+        "INSERT INTO control.stream_offset (type, topic_id, kafka_partition, begin_offset,"
         " next_offset, indexed_from, watermark) VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        [contract.type, generation, partition, begin, begin, begin, inherited],
+        [contract.type, topic_id, partition, begin, begin, begin, inherited],
     )
 
 
 def advance_idle(
     connection: Connection,
     event_type: str,
-    generation: str,
+    topic_id: str,
     epoch: int,
     ends: Mapping[int, int],
     until: datetime,
@@ -174,19 +174,19 @@ def advance_idle(
         for partition, end in ends.items():
             cursor.execute(
                 "UPDATE control.stream_offset SET watermark = %s WHERE type = %s"
-                " AND generation = %s AND kafka_partition = %s AND next_offset = %s"
+                " AND topic_id = %s AND kafka_partition = %s AND next_offset = %s"
                 " AND (watermark IS NULL OR watermark < %s)",
-                [until, event_type, generation, partition, end, until],
+                [until, event_type, topic_id, partition, end, until],
             )
 
 
 def _adopt(connection: Connection, contract: Contract, topic: TopicState) -> None:
     connection.cursor().execute(
-        "UPDATE control.stream SET generation = %s WHERE type = %s AND generation IS NULL",
-        [topic.generation, contract.type],
+        "UPDATE control.stream SET topic_id = %s WHERE type = %s AND topic_id IS NULL",
+        [topic.topic_id, contract.type],
     )
-    known = generation(connection, contract.type)
-    if known != topic.generation:
+    known = topic_id(connection, contract.type)
+    if known != topic.topic_id:
         connection.rollback()
         raise recreated(contract, topic, known)
 
@@ -195,7 +195,7 @@ def recreated(contract: Contract, topic: TopicState, known: str | None) -> Progr
     """The topic has another id than the one whose offsets are committed."""
     ends = ", ".join(f"{p}: [{topic.begin[p]}, {topic.end[p]})" for p in sorted(topic.end))
     return ProgressError(
-        f"topic {topic.name} was re-created: its id is {topic.generation}, not {known}; it has"
+        f"topic {topic.name} was re-created: its id is {topic.topic_id}, not {known}; it has"
         f" the records {ends}",
         f"./ws repair topic {contract.type} goes on with it from its beginning; what was stored"
         " of the old one stays",

@@ -43,7 +43,7 @@ class OffsetRange:
 class Span(NamedTuple):
     """Offsets of one Cassandra partition; ``arrived_from`` is the first arrival in its batches."""
 
-    generation: str
+    topic_id: str
     partition: int
     offsets: range
     arrived_from: datetime
@@ -54,7 +54,7 @@ class Stretch(NamedTuple):
     """Offsets of one Kafka partition, of which ``whole`` arrived in an interval, with ``stored``
     valid events; of those around it some did."""
 
-    generation: str
+    topic_id: str
     partition: int
     offsets: range
     whole: range
@@ -83,18 +83,18 @@ def spans(
     cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
-            "SELECT generation, kafka_partition, greatest(min(from_offset), block * %(block)s),"
+            "SELECT topic_id, kafka_partition, greatest(min(from_offset), block * %(block)s),"
             " least(max(to_offset), (block + 1) * %(block)s), min(arrival_min), max(arrival_max)"
             " FROM control.stream_batch,"
             " generate_series(from_offset / %(block)s, (to_offset - 1) / %(block)s) AS block"
             " WHERE type = %(type)s AND arrival_max >= %(since)s AND {} > 0"
-            " GROUP BY generation, kafka_partition, block ORDER BY block DESC, kafka_partition"
+            " GROUP BY topic_id, kafka_partition, block ORDER BY block DESC, kafka_partition"
         ).format(sql.Identifier(what)),
         {"block": BLOCK, "type": event_type, "since": since},
     )
     return [
-        Span(generation, partition, range(start, stop), first, last)
-        for generation, partition, start, stop, first, last in cursor.fetchall()
+        Span(topic_id, partition, range(start, stop), first, last)
+        for topic_id, partition, start, stop, first, last in cursor.fetchall()
     ]
 
 
@@ -103,24 +103,24 @@ def arrived(
 ) -> list[Stretch]:
     """Where the records are that arrived in ``[start, end)``, in this connection's transaction.
 
-    One stretch per generation and Kafka partition: arrival times only grow with the offsets, from
+    One stretch per topic id and Kafka partition: arrival times only grow with the offsets, from
     batch to batch, so that all batches between the first and the last are in it.
     """
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT generation, kafka_partition, min(from_offset), max(to_offset),"
+        "SELECT topic_id, kafka_partition, min(from_offset), max(to_offset),"
         " coalesce(min(from_offset) FILTER (WHERE inside), 0),"
         " coalesce(max(to_offset) FILTER (WHERE inside), 0),"
         " coalesce(sum(stored) FILTER (WHERE inside), 0)::bigint"
         " FROM (SELECT *, arrival_min >= %(start)s AND arrival_max < %(end)s AS inside"
         "  FROM control.stream_batch"
         "  WHERE type = %(type)s AND arrival_max >= %(start)s AND arrival_min < %(end)s) AS batch"
-        " GROUP BY generation, kafka_partition ORDER BY generation, kafka_partition",
+        " GROUP BY topic_id, kafka_partition ORDER BY topic_id, kafka_partition",
         {"type": event_type, "start": start, "end": end},
     )
     return [
-        Stretch(generation, partition, range(first, to), range(begin, stop), stored)
-        for generation, partition, first, to, begin, stop, stored in cursor.fetchall()
+        Stretch(topic_id, partition, range(first, to), range(begin, stop), stored)
+        for topic_id, partition, first, to, begin, stop, stored in cursor.fetchall()
     ]
 
 
@@ -161,29 +161,29 @@ def full_at(
 
 
 def holding(
-    connection: Connection, event_type: str, generation: str, partition: int, offset: int
+    connection: Connection, event_type: str, topic_id: str, partition: int, offset: int
 ) -> Batch | None:
     """The batch that has a record; None when it is not committed, or was so too long ago."""
     cursor = connection.cursor()
     cursor.execute(
         "SELECT sequence, committed_at, contract_version FROM control.stream_batch"
-        " WHERE type = %s AND generation = %s AND kafka_partition = %s"
+        " WHERE type = %s AND topic_id = %s AND kafka_partition = %s"
         " AND from_offset <= %s AND to_offset > %s ORDER BY from_offset DESC LIMIT 1",
-        [event_type, generation, partition, offset, offset],
+        [event_type, topic_id, partition, offset, offset],
     )
     found = cursor.fetchone()
     return Batch(*found) if found else None
 
 
 def index(
-    connection: Connection, contract: Contract, generation: str, one: OffsetRange, sequence: int
+    connection: Connection, contract: Contract, topic_id: str, one: OffsetRange, sequence: int
 ) -> None:
     """Note in the time index when these records arrived, in this connection's transaction."""
     connection.cursor().execute(
-        "INSERT INTO control.stream_batch (type, generation, kafka_partition, from_offset,"
+        "INSERT INTO control.stream_batch (type, topic_id, kafka_partition, from_offset,"
         " to_offset, arrival_min, arrival_max, contract_version, stored, quarantined, skipped,"
         " sequence) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [contract.type, generation, one.partition, one.from_offset, one.to_offset,
+        [contract.type, topic_id, one.partition, one.from_offset, one.to_offset,
          one.arrival_min, one.arrival_max, contract.version, one.stored, one.quarantined,
          one.skipped, sequence],
     )  # fmt: skip
@@ -204,19 +204,19 @@ def _join(connection: Connection, contract: Contract, before: datetime) -> None:
     cursor = connection.cursor()
     cursor.execute(
         "CREATE TEMPORARY TABLE joined ON COMMIT DROP AS"
-        " SELECT generation, kafka_partition, min(from_offset) AS from_offset,"
+        " SELECT topic_id, kafka_partition, min(from_offset) AS from_offset,"
         "  max(to_offset) AS to_offset, min(arrival_min) AS arrival_min,"
         "  max(arrival_max) AS arrival_max, sum(stored) AS stored,"
         "  sum(quarantined) AS quarantined, max(sequence) AS sequence,"
         "  max(committed_at) AS committed_at"
         " FROM (SELECT *, count(*) FILTER (WHERE skipped > 0) OVER"
-        "   (PARTITION BY generation, kafka_partition ORDER BY from_offset) AS island"
+        "   (PARTITION BY topic_id, kafka_partition ORDER BY from_offset) AS island"
         "  FROM control.stream_batch WHERE type = %s AND arrival_max < %s) AS old"
-        " WHERE skipped = 0 GROUP BY generation, kafka_partition, contract_version, island,"
+        " WHERE skipped = 0 GROUP BY topic_id, kafka_partition, contract_version, island,"
         "  floor(extract(epoch FROM arrival_max) / %s) HAVING count(*) > 1",
         [contract.type, before, JOIN_S],
     )
-    same = "b.type = %s AND b.generation = j.generation AND b.kafka_partition = j.kafka_partition"
+    same = "b.type = %s AND b.topic_id = j.topic_id AND b.kafka_partition = j.kafka_partition"
     cursor.execute(
         f"DELETE FROM control.stream_batch b USING joined j WHERE {same}"
         " AND b.from_offset > j.from_offset AND b.to_offset <= j.to_offset",
@@ -242,7 +242,7 @@ def _forget(connection: Connection, contract: Contract, before: datetime) -> Non
     if cursor.rowcount:
         cursor.execute(
             "UPDATE control.stream_offset o SET indexed_from = coalesce((SELECT min(from_offset)"
-            " FROM control.stream_batch b WHERE b.type = o.type AND b.generation = o.generation"
+            " FROM control.stream_batch b WHERE b.type = o.type AND b.topic_id = o.topic_id"
             " AND b.kafka_partition = o.kafka_partition), next_offset) WHERE type = %s",
             [contract.type],
         )

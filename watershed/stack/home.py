@@ -43,7 +43,7 @@ PART = ".part"
 EXPORTED = {PREFIX + name.upper() for name in Settings.model_fields if name != "parent_pid"}
 """Settings that may stand in the environment of ``up``: later commands find them in the home."""
 
-BATCH_INTERVAL_S = 300  # short enough to see one settle; the setting's own default is an hour
+BATCH_INTERVAL_S = 300  # short enough to see one finalize; the setting's own default is an hour
 
 
 @dataclass(frozen=True)

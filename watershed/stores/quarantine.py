@@ -36,15 +36,15 @@ class Record(NamedTuple):
 
 
 LISTED = "kafka_partition, kafka_offset, kafka_time, arrival_time, reason, detail"
-PARTITION = "generation = %s AND kafka_partition = %s AND offset_block = %s"
+PARTITION = "topic_id = %s AND kafka_partition = %s AND offset_block = %s"
 
 
 def table() -> Table:
-    """``<keyspace>.quarantine``, for every contract: a generation belongs to one topic."""
+    """``<keyspace>.quarantine``, for every contract: a topic id belongs to one topic."""
     return Table(
         "quarantine",
         {
-            "generation": "text",
+            "topic_id": "text",
             "kafka_partition": "int",
             "offset_block": "bigint",
             "kafka_offset": "bigint",
@@ -62,7 +62,7 @@ def table() -> Table:
 
 
 def newest(
-    session: Session, keyspace: str, generation: str, partition: int, offsets: range
+    session: Session, keyspace: str, topic_id: str, partition: int, offsets: range
 ) -> Iterator[Rejected]:
     """Records of one Kafka partition and one Cassandra partition, the last offset first."""
     query = SimpleStatement(
@@ -70,32 +70,32 @@ def newest(
         " AND kafka_offset >= %s AND kafka_offset < %s ORDER BY kafka_offset DESC",
         fetch_size=FETCH,
     )
-    key = (generation, partition, offsets.start // BLOCK, offsets.start, offsets.stop)
+    key = (topic_id, partition, offsets.start // BLOCK, offsets.start, offsets.stop)
     for row in session.execute(query, key):
         yield _rejected(row)
 
 
 def at(
-    session: Session, keyspace: str, generation: str, partition: int, offset: int
+    session: Session, keyspace: str, topic_id: str, partition: int, offset: int
 ) -> Record | None:
     """One record; None when the quarantine has none there, or no longer."""
     query = (
         f"SELECT {LISTED}, key, value FROM {keyspace}.quarantine WHERE {PARTITION}"
         " AND kafka_offset = %s"
     )
-    row = session.execute(query, (generation, partition, offset // BLOCK, offset)).one()
+    row = session.execute(query, (topic_id, partition, offset // BLOCK, offset)).one()
     return Record(_rejected(row), row.key, row.value) if row else None
 
 
 def with_key(
-    session: Session, keyspace: str, generation: str, partition: int, offsets: range, key: bytes
+    session: Session, keyspace: str, topic_id: str, partition: int, offsets: range, key: bytes
 ) -> list[Rejected]:
     """Records with this Kafka key in a range of one Cassandra partition; the server looks."""
     query = (
         f"SELECT {LISTED} FROM {keyspace}.quarantine WHERE {PARTITION}"
         " AND kafka_offset >= %s AND kafka_offset < %s AND key = %s ALLOW FILTERING"
     )
-    bounds = (generation, partition, offsets.start // BLOCK, offsets.start, offsets.stop)
+    bounds = (topic_id, partition, offsets.start // BLOCK, offsets.start, offsets.stop)
     return [_rejected(row) for row in session.execute(query, (*bounds, key))]
 
 

@@ -15,7 +15,7 @@ BLOCK = 65_536
 """Records per Cassandra partition: it bounds a partition's size whatever the rate."""
 
 FETCH = 5_000
-KEY = "((generation, kafka_partition, offset_block), kafka_offset)"
+KEY = "((topic_id, kafka_partition, offset_block), kafka_offset)"
 CQL_TYPES = {
     "string": "text",
     "uuid": "uuid",
@@ -32,7 +32,7 @@ def table(contract: Contract) -> Table:
     return Table(
         contract.type,
         {
-            "generation": "text",
+            "topic_id": "text",
             "kafka_partition": "int",
             "offset_block": "bigint",
             "kafka_offset": "bigint",
@@ -50,7 +50,7 @@ def rows(
     session: Session,
     table: str,
     columns: tuple[str, ...],
-    generation: str,
+    topic_id: str,
     partition: int,
     offsets: range,
 ) -> Iterator[Any]:
@@ -59,12 +59,12 @@ def rows(
     ``table`` is ``keyspace.name`` of the raw table or of the quarantine, which share the key.
     """
     query = SimpleStatement(
-        f"SELECT {', '.join(columns)} FROM {table} WHERE generation = %s AND kafka_partition = %s"
+        f"SELECT {', '.join(columns)} FROM {table} WHERE topic_id = %s AND kafka_partition = %s"
         " AND offset_block = %s AND kafka_offset >= %s AND kafka_offset < %s",
         fetch_size=FETCH,
     )
     for block in range(offsets.start // BLOCK, -(-offsets.stop // BLOCK)):
-        key = (generation, partition, block, offsets.start, offsets.stop)
+        key = (topic_id, partition, block, offsets.start, offsets.stop)
         yield from session.execute(query, key)
 
 
@@ -72,7 +72,7 @@ def with_value(
     session: Session,
     table: str,
     columns: tuple[str, ...],
-    generation: str,
+    topic_id: str,
     partition: int,
     offsets: range,
     column: str,
@@ -80,9 +80,9 @@ def with_value(
 ) -> list[Any]:
     """Rows with ``column = value`` in a range of one Cassandra partition; the server looks."""
     query = (
-        f"SELECT {', '.join(columns)} FROM {table} WHERE generation = %s AND kafka_partition = %s"
+        f"SELECT {', '.join(columns)} FROM {table} WHERE topic_id = %s AND kafka_partition = %s"
         f" AND offset_block = %s AND kafka_offset >= %s AND kafka_offset < %s AND {column} = %s"
         " ALLOW FILTERING"
     )
-    key = (generation, partition, offsets.start // BLOCK, offsets.start, offsets.stop)
+    key = (topic_id, partition, offsets.start // BLOCK, offsets.start, offsets.stop)
     return list(session.execute(query, (*key, value)))

@@ -16,7 +16,7 @@ from watershed.stores.record_id import Place
 
 COMMAND = "quarantine replay"
 LOCK_TIMEOUT_S = 60
-KEY = "type = %s AND generation = %s AND kafka_partition = %s AND kafka_offset = %s"
+KEY = "type = %s AND topic_id = %s AND kafka_partition = %s AND kafka_offset = %s"
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Replay:
     to: Place | None
 
 
-def lock(connection: Connection, generation: str, place: Place) -> None:
+def lock(connection: Connection, topic_id: str, place: Place) -> None:
     """Be the only one who replays a place, until this session ends; commits.
 
     Waits for another; raises ReplayError when that takes too long.
     """
     cursor = connection.cursor()
     cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_TIMEOUT_S}s"])
-    name = f"{COMMAND} {generation} {place}"
+    name = f"{COMMAND} {topic_id} {place}"
     try:
         cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
     except LockNotAvailable:
@@ -52,7 +52,7 @@ def lock(connection: Connection, generation: str, place: Place) -> None:
     connection.commit()
 
 
-def find(connection: Connection, generation: str, places: Iterable[Place]) -> dict[Place, Replay]:
+def find(connection: Connection, topic_id: str, places: Iterable[Place]) -> dict[Place, Replay]:
     """The replays of these places, as far as there are any."""
     wanted = tuple((place.type, place.partition, place.offset) for place in places)
     if not wanted:
@@ -62,8 +62,8 @@ def find(connection: Connection, generation: str, places: Iterable[Place]) -> di
         "SELECT r.type, kafka_partition, kafka_offset, operator, at, looked_from, value_sha256,"
         " to_partition, to_offset FROM control.quarantine_replay AS r"
         " JOIN control.operator_log AS o ON o.id = r.operation"
-        " WHERE generation = %s AND (r.type, kafka_partition, kafka_offset) IN %s",
-        [generation, wanted],
+        " WHERE topic_id = %s AND (r.type, kafka_partition, kafka_offset) IN %s",
+        [topic_id, wanted],
     )
     return {
         Place(*key): Replay(operator, at, _offsets(begun), sha256, _to(key[0], *to))
@@ -82,7 +82,7 @@ def _to(event_type: str, partition: int | None, offset: int | None) -> Place | N
 
 def begin(
     connection: Connection,
-    generation: str,
+    topic_id: str,
     place: Place,
     looked_from: dict[int, int],
     value_sha256: str,
@@ -95,21 +95,21 @@ def begin(
     detail = {"place": str(place), "value_sha256": value_sha256, "reason": reason}
     operation = log_operation(connection, COMMAND, place.type, detail)
     connection.cursor().execute(
-        "INSERT INTO control.quarantine_replay AS r (type, generation, kafka_partition,"
+        "INSERT INTO control.quarantine_replay AS r (type, topic_id, kafka_partition,"
         " kafka_offset, operation, looked_from, value_sha256) VALUES (%s, %s, %s, %s, %s, %s, %s)"
-        " ON CONFLICT (type, generation, kafka_partition, kafka_offset) DO UPDATE"
+        " ON CONFLICT (type, topic_id, kafka_partition, kafka_offset) DO UPDATE"
         " SET operation = excluded.operation, value_sha256 = excluded.value_sha256"
         " WHERE r.to_offset IS NULL",
-        [place.type, generation, place.partition, place.offset, operation,
+        [place.type, topic_id, place.partition, place.offset, operation,
          json.dumps(looked_from), value_sha256],
     )  # fmt: skip
 
 
-def end(connection: Connection, generation: str, place: Place, to: Place) -> None:
+def end(connection: Connection, topic_id: str, place: Place, to: Place) -> None:
     """Note, uncommitted, where Kafka put the record."""
     connection.cursor().execute(
         f"UPDATE control.quarantine_replay SET to_partition = %s, to_offset = %s WHERE {KEY}",
-        [to.partition, to.offset, place.type, generation, place.partition, place.offset],
+        [to.partition, to.offset, place.type, topic_id, place.partition, place.offset],
     )
 
 

@@ -29,10 +29,10 @@ RECONNECT_MAX_MS = 1_000  # the default of 30 s would leave a returned broker un
 
 @dataclass(frozen=True)
 class TopicState:
-    """A topic as the broker has it. ``generation`` is its topic id: another after a re-creation."""
+    """A topic as the broker has it. It has another ``topic_id`` after a re-creation."""
 
     name: str
-    generation: str
+    topic_id: str
     begin: dict[int, int]
     end: dict[int, int]
 
@@ -104,7 +104,7 @@ class Broker:
         self._producer.close(timeout=0)
         self._admin.close()
 
-    def generation(self) -> str:
+    def topic_id(self) -> str:
         """The topic's id now; it never comes back after a re-creation."""
         return str(self._admin.describe_topics([self._topic])[0]["topic_id"])
 

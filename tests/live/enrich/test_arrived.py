@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     None stands for a quarantined record.
     """
 
-    generation: str
+    topic_id: str
     partition: int
     first: int
     arrivals: list[float | None]
@@ -61,7 +61,7 @@ def app(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Application:
         for place, seconds in _events():
             moment = START + timedelta(seconds=seconds)
             session.execute(
-                f"INSERT INTO events.{TYPE} (generation, kafka_partition, offset_block,"
+                f"INSERT INTO events.{TYPE} (topic_id, kafka_partition, offset_block,"
                 " kafka_offset, kafka_time, arrival_time, transaction_id, event_time, branch,"
                 " currency, amount) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'Kazan', 'RUB', %s)",
                 [place[0], place[1], place[2] // BLOCK, place[2], moment, moment,
@@ -69,7 +69,7 @@ def app(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Application:
             )  # fmt: skip
     with postgres.connect(made.settings) as connection, connection:
         for number, batch in enumerate(BATCHES):
-            index(connection, contract, batch.generation, _range(batch), number)
+            index(connection, contract, batch.topic_id, _range(batch), number)
     return made
 
 
@@ -83,7 +83,7 @@ def _events() -> Iterator[tuple[Place, float]]:
     for batch in BATCHES:
         for offset, seconds in enumerate(batch.arrivals, batch.first):
             if seconds is not None:
-                yield (batch.generation, batch.partition, offset), seconds
+                yield (batch.topic_id, batch.partition, offset), seconds
 
 
 def _range(batch: Batch) -> OffsetRange:
@@ -98,7 +98,7 @@ def _range(batch: Batch) -> OffsetRange:
 
 def _places(found: dict[str, Any]) -> list[Place]:
     return sorted(
-        (row["generation"], row["kafka_partition"], row["kafka_offset"]) for row in found["rows"]
+        (row["topic_id"], row["kafka_partition"], row["kafka_offset"]) for row in found["rows"]
     )
 
 
@@ -106,7 +106,7 @@ def test_events_of_an_interval_and_no_others(app: Application, found: dict[str, 
     assert _places(found) == sorted(p for p, seconds in _events() if 0 <= seconds < 300)
     assert found["said"] == ""
     assert found["columns"] == [
-        "generation", "kafka_partition", "kafka_offset", "kafka_time", "arrival_time",
+        "topic_id", "kafka_partition", "kafka_offset", "kafka_time", "arrival_time",
         *app.contract(TYPE).fields, "extra",
     ]  # fmt: skip
     assert {str(row["amount"]) for row in found["rows"]} == {"-0.1"}
@@ -114,7 +114,7 @@ def test_events_of_an_interval_and_no_others(app: Application, found: dict[str, 
 
 def test_cassandra_is_asked_by_key_and_range(found: dict[str, Any]) -> None:
     joins = [line for line in found["plan"].splitlines() if "Cassandra Direct Join" in line]
-    assert len(joins) == 4  # one per generation and Kafka partition
+    assert len(joins) == 4  # one per topic id and Kafka partition
     ranges = [(BLOCK - 3, BLOCK + 5), (7, 13), (2 * BLOCK - 2, 2 * BLOCK + 2), (0, 2)]
     for line, (start, stop) in zip(joins, ranges, strict=True):
         assert f'"kafka_offset" >= ?:{start}' in line, line
@@ -125,7 +125,7 @@ def test_cassandra_is_asked_by_key_and_range(found: dict[str, Any]) -> None:
 def test_rows_that_are_missing_are_noticed(app: Application) -> None:
     with cassandra.connect(app.settings) as session:
         session.execute(
-            f"DELETE FROM events.{TYPE} WHERE generation = 'one' AND kafka_partition = 2"
+            f"DELETE FROM events.{TYPE} WHERE topic_id = 'one' AND kafka_partition = 2"
             f" AND offset_block = 2 AND kafka_offset = {2 * BLOCK}"
         )
     said = arrived(app.stack, app.settings, TYPE, START, END)["said"]
@@ -144,7 +144,7 @@ def test_columns_of_another_version_are_left_out(app: Application) -> None:
     with cassandra.connect(app.settings) as session:
         session.execute(f"ALTER TABLE events.{TYPE} ADD note text")
         session.execute(
-            f"INSERT INTO events.{TYPE} (generation, kafka_partition, offset_block, kafka_offset,"
+            f"INSERT INTO events.{TYPE} (topic_id, kafka_partition, offset_block, kafka_offset,"
             " note) VALUES ('two', 0, 0, 0, 'more')"
         )
     found = arrived(app.stack, app.settings, TYPE, START, END)

@@ -21,7 +21,7 @@ from watershed.stores import postgres
 
 CENT = Decimal("0.01")
 EVENT = (
-    "generation, kafka_partition, kafka_offset, arrival_time, transaction_id::text, event_time,"
+    "topic_id, kafka_partition, kafka_offset, arrival_time, transaction_id::text, event_time,"
     " branch, currency, amount"
 )
 EVERYTHING = f"{EVENT}, interval_start, payload_hash, is_first, region, amount_eur, amount_rub"
@@ -47,7 +47,7 @@ def test_staging_has_every_event_of_the_attempt(world: World) -> None:
 
 
 def _check_firsts(world: World, attempt: Attempt, intervals: list[Interval]) -> None:
-    columns = "generation, kafka_partition, kafka_offset, is_first, interval_start, arrival_time"
+    columns = "topic_id, kafka_partition, kafka_offset, is_first, interval_start, arrival_time"
     rows = world.staged(attempt, columns)
     assert {row[:3] for row in rows if row[3]} == world.firsts(intervals)
     ends = {one.start: one.end for one in intervals}

@@ -22,7 +22,7 @@ from watershed.settings import Settings
 from watershed.stores import cassandra, postgres, reference
 
 COLUMNS = (
-    "generation, kafka_partition, kafka_offset, arrival_time, transaction_id, event_time, branch,"
+    "topic_id, kafka_partition, kafka_offset, arrival_time, transaction_id, event_time, branch,"
     " currency, amount"
 )
 

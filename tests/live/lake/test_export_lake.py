@@ -29,7 +29,7 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 YESTERDAY, BEFORE = ((TODAY - n * DAY).date() for n in (1, 2))
 LONG_AGO = lake_exports.of_day((TODAY - 500 * DAY).date())
 COLUMNS = (
-    "generation, kafka_partition, offset_block, kafka_offset, kafka_time, arrival_time,"
+    "topic_id, kafka_partition, offset_block, kafka_offset, kafka_time, arrival_time,"
     " transaction_id, event_time, branch, currency, amount, extra"
 )
 
@@ -69,7 +69,7 @@ def app(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Application:
         expired = OffsetRange(0, 0, 9, LONG_AGO.start, LONG_AGO.start, 9, 0)
         index(connection, gone, "one", expired, 0)
         add_partition(connection, gone, "one", 0, 0, LONG_AGO.end)
-    made.query(f"UPDATE control.stream SET generation = 'one' WHERE type IN ('{KEPT}', '{GONE}')")
+    made.query(f"UPDATE control.stream SET topic_id = 'one' WHERE type IN ('{KEPT}', '{GONE}')")
     return replace(made, settings=made.settings.model_copy(update={"lake_dir": folder / "lake"}))
 
 

@@ -25,9 +25,9 @@ def connection(database: Settings, transaction: Contract) -> Iterator[Connection
     """A stream whose first event arrived at FIRST."""
     with postgres.connect(database) as connection:
         cursor = connection.cursor()
-        cursor.execute("UPDATE control.stream SET generation = 'one'")
+        cursor.execute("UPDATE control.stream SET topic_id = 'one'")
         cursor.execute(
-            "INSERT INTO control.stream_batch (type, generation, kafka_partition, from_offset,"
+            "INSERT INTO control.stream_batch (type, topic_id, kafka_partition, from_offset,"
             " to_offset, arrival_min, arrival_max, contract_version, stored, quarantined, sequence)"
             " VALUES (%s, 'one', 0, 0, 10, %s, %s, 1, 10, 0, 1)",
             [transaction.type, FIRST, FIRST + timedelta(hours=8)],
@@ -43,7 +43,7 @@ def complete(connection: Connection, *watermarks: datetime | None) -> None:
         cursor.execute("DELETE FROM control.stream_offset")
         for partition, watermark in enumerate(watermarks):
             cursor.execute(
-                "INSERT INTO control.stream_offset (type, generation, kafka_partition,"
+                "INSERT INTO control.stream_offset (type, topic_id, kafka_partition,"
                 " begin_offset, next_offset, stored, indexed_from, watermark)"
                 " VALUES ('transaction', 'one', %s, 0, 10, 10, 0, %s)",
                 [partition, watermark],

@@ -1,4 +1,4 @@
-"""What schema ``report`` must hold, calculated in Python from records and from what was settled."""
+"""What schema ``report`` must hold, calculated in Python from records and from what is final."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Sums = dict[tuple[Any, ...], tuple[Decimal, int]]
 
 @dataclass
 class Ledger:
-    """Which intervals were settled or skipped, in what order, and what became facts by that."""
+    """Which intervals were made final or skipped, in what order, and what became facts by that."""
 
     world: World
     facts: dict[Interval, list[Record]] = field(default_factory=dict)
@@ -59,12 +59,12 @@ class Ledger:
         self.until = interval.end
 
     @property
-    def settled(self) -> list[Record]:
+    def final(self) -> list[Record]:
         return [one for records in self.facts.values() for one in records]
 
     @property
     def live(self) -> list[Record]:
-        """What no settled interval contains."""
+        """What no final interval contains."""
         return [
             one
             for one in self.world.records
@@ -74,21 +74,21 @@ class Ledger:
         ]
 
     def position(self) -> dict[str, tuple[Decimal, int]]:
-        return {c: s for (c,), s in added([*self.settled, *self.live], "currency").items()}
+        return {c: s for (c,), s in added([*self.final, *self.live], "currency").items()}
 
     def by_branch(self) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-        """Position, settled and live sum and number of events, by branch and currency."""
-        settled, live = (added(r, "branch", "currency") for r in (self.settled, self.live))
+        """Position, final and live sum and number of events, by branch and currency."""
+        final, live = (added(r, "branch", "currency") for r in (self.final, self.live))
         nothing = Decimal(0), 0
         found = {}
-        for groups in settled.keys() | live.keys():
-            (old, olds), (new, news) = (s.get(groups, nothing) for s in (settled, live))
+        for groups in final.keys() | live.keys():
+            (old, olds), (new, news) = (s.get(groups, nothing) for s in (final, live))
             found[groups] = old + new, old, new, olds + news
         return found
 
     def position_at(self, t: datetime) -> dict[str, tuple[Decimal, int]]:
-        """Of what is not settled, the windows of two seconds that had ended."""
-        found = added([one for one in self.settled if one.arrival < t], "currency")
+        """Of what is not final, the windows of two seconds that had ended."""
+        found = added([one for one in self.final if one.arrival < t], "currency")
         total = {c: s for (c,), s in found.items()}
         for window, (_, currency), value, events in sums(self.live):
             if window + timedelta(seconds=2) <= t:
@@ -104,8 +104,8 @@ class Ledger:
                 for i, records in self.facts.items()
                 for one in records
             ),
-            "settled": added(self.settled, "branch", "currency"),
-            "by_hour": added(self.settled, "hour", "branch", "currency"),
+            "final": added(self.final, "branch", "currency"),
+            "by_hour": added(self.final, "hour", "branch", "currency"),
             "intervals": self._intervals(),
             "ledger": sorted(
                 [
@@ -117,7 +117,7 @@ class Ledger:
             "conflicts": sorted(self.noted),
             "position": self.position(),
             "by_branch": self.by_branch(),
-            "settled_position": added(self.settled, "currency"),
+            "final_position": added(self.final, "currency"),
         }
 
     def _intervals(self) -> Sums:
@@ -140,9 +140,9 @@ class Ledger:
             "facts": Counter(query(
                 "SELECT interval_start, transaction_id, arrival_time, kafka_partition,"
                 " kafka_offset, amount FROM report.transaction")),
-            "settled": keyed(query(
+            "final": keyed(query(
                 "SELECT branch_name, currency_code, sum(batch_value), sum(event_count)::bigint"
-                " FROM report.transaction_settled GROUP BY 1, 2"), 2),
+                " FROM report.transaction_final GROUP BY 1, 2"), 2),
             "by_hour": keyed(query("SELECT event_hour, branch, currency, amount, transactions"
                                    " FROM report.transaction_by_hour"), 3),
             "intervals": {row[:3]: row[3:] for row in query(
@@ -150,15 +150,15 @@ class Ledger:
                 " duplicate_amount, duplicate_events, flow_amount, flow_events"
                 " FROM report.reconciliation")},
             "ledger": sorted(query("SELECT interval_start, interval_end, events, transactions,"
-                                   " conflicts FROM report.settled_interval")),
+                                   " conflicts FROM report.final_interval")),
             "conflicts": sorted(query(
                 "SELECT kafka_partition, kafka_offset FROM control.conflict")),
             "position": self.position_found(),
             "by_branch": {row[:2]: row[2:] for row in query(
-                "SELECT branch, currency, position, settled, live, transactions"
+                "SELECT branch, currency, position, final, live, transactions"
                 " FROM report.open_position_by_branch")},
-            "settled_position": keyed(query(
-                "SELECT currency, position, transactions FROM report.settled_position"
+            "final_position": keyed(query(
+                "SELECT currency, position, transactions FROM report.final_position"
                 " WHERE transactions <> 0"), 1),
         }  # fmt: skip
 

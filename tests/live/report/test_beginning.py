@@ -41,7 +41,7 @@ def test_what_has_expired_before_the_first_run_stays_in_the_position(
         ledger = Ledger(world)
         assert ledger.position_found() == ledger.position()
 
-        first = intervals.unsettled(connection, short_lived, WIDTH_S)
+        first = intervals.pending(connection, short_lived, WIDTH_S)
         assert first is not None
         readable = now - TTL + expiry.EXPIRY_MARGIN
         assert readable + 2 * HOUR < first.start < readable + 4 * HOUR
@@ -54,7 +54,7 @@ def test_what_has_expired_before_the_first_run_stays_in_the_position(
             ledger.skip(one)
         assert ledger.position_found() == ledger.position()
 
-        for one in world.settle(first).intervals:
+        for one in world.finalize(first).intervals:
             ledger.publish(one)
         ledger.check()
         time_index.prune(connection, short_lived, now)

@@ -24,7 +24,7 @@ TWICE = (
 AGAIN = "transaction_id IN (SELECT transaction_id FROM {t} WHERE NOT is_first)"
 COLUMNS = (
     "transaction_id, event_time, branch, currency, amount, interval_start, arrival_time,"
-    " generation, kafka_partition, kafka_offset, payload_hash"
+    " topic_id, kafka_partition, kafka_offset, payload_hash"
 )
 CASES = {
     "lost": (f"DELETE FROM {{t}} WHERE {SINGLE}", {"rows", "flow"}),
@@ -118,7 +118,7 @@ def test_what_is_published_is_checked_as_it_was(world: World, attempt: Attempt) 
     before = quality_checks.check_staging(world.connection, world.contract, attempt)
     for _ in range(2):
         publish.publish(world.connection, world.contract, attempt)
-        world.settle(Interval(attempt.start, attempt.end))  # from a newer attempt
+        world.finalize(Interval(attempt.start, attempt.end))  # from a newer attempt
         assert quality_checks.check_staging(world.connection, world.contract, attempt) == before
 
 
@@ -136,7 +136,7 @@ def test_what_was_dropped_unpublished_cannot_be_checked(world: World, attempt: A
 def test_what_an_older_version_allowed_is_in_range(
     world: World, attempt: Attempt, known: bool, version: int, expected: set[str]
 ) -> None:
-    """Else what came in before a deployment could never be settled after it."""
+    """Else what came in before a deployment could never be made final after it."""
     if known:
         contract_versions.take(world.connection, world.contract, {})
     bound = Decimal(10) if version == 2 else None

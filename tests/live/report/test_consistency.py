@@ -19,15 +19,15 @@ LAST = f"(SELECT max(interval_start) FROM report.{{}} WHERE interval_start < '{S
 
 
 @pytest.fixture
-def settled(world: World, dice: random.Random) -> World:
-    """Eight intervals, the second of them skipped; then more that is not settled."""
+def published(world: World, dice: random.Random) -> World:
+    """Eight intervals, the second of them skipped; then more that is not final."""
     end = START + 8 * WIDTH
     world.arrive(some_records(dice, world.records, world.clock, end, 200))
     world.pass_time(end)
     skipped = Interval(START + WIDTH, START + 2 * WIDTH)
-    world.settle(Interval(START, skipped.start))
+    world.finalize(Interval(START, skipped.start))
     intervals.skip(world.connection, world.contract, skipped)
-    world.settle()
+    world.finalize()
     world.arrive(some_records(dice, world.records, world.clock, end + WIDTH, 20))
     return world
 
@@ -38,12 +38,12 @@ def look(world: World, since: timedelta | None = None) -> report.Looked:
         return report.look(world.connection, world.contract, begin)
 
 
-def test_what_was_published_adds_up(settled: World) -> None:
-    [(facts,)] = settled.query("SELECT count(*) FROM report.transaction")
-    assert look(settled) == report.Looked(7, facts, [])
-    assert look(settled, DAY) == report.Looked(0, 0, [])
-    settled.settle(Interval(START, START + 3 * WIDTH))  # the skipped one, and settled ones again
-    assert look(settled).faults == []
+def test_what_was_published_adds_up(published: World) -> None:
+    [(facts,)] = published.query("SELECT count(*) FROM report.transaction")
+    assert look(published) == report.Looked(7, facts, [])
+    assert look(published, DAY) == report.Looked(0, 0, [])
+    published.finalize(Interval(START, START + 3 * WIDTH))  # the skipped one, and final ones again
+    assert look(published).faults == []
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_what_was_published_adds_up(settled: World) -> None:
             "nothing, the facts give",
         ),
         (
-            "UPDATE report.transaction_settled SET batch_value = batch_value + 1",
-            "report.transaction_settled, ",
+            "UPDATE report.transaction_final SET batch_value = batch_value + 1",
+            "report.transaction_final, ",
         ),
         (
             "UPDATE speed.transaction_flow SET batch_value = batch_value + 1 WHERE curr_time ="
@@ -91,18 +91,18 @@ def test_what_was_published_adds_up(settled: World) -> None:
         (
             "DELETE FROM control.interval WHERE start_at ="
             " (SELECT max(start_at) FROM control.interval)",
-            "facts of an interval that is not settled",
+            "facts of an interval that is not final",
         ),
     ],
 )
-def test_every_change_is_found(settled: World, change: str, fault: str) -> None:
-    settled.query(change)
-    faults = look(settled).faults
+def test_every_change_is_found(published: World, change: str, fault: str) -> None:
+    published.query(change)
+    faults = look(published).faults
     assert [one for one in faults if fault in one], faults
     assert all(len(one) < 300 for one in faults)
 
 
-def test_what_follows_a_time_is_looked_at_alone(settled: World) -> None:
-    settled.query("DELETE FROM report.transaction WHERE interval_start = %s", START)
-    assert look(settled).faults
-    assert look(settled, 2 * WIDTH).faults == []
+def test_what_follows_a_time_is_looked_at_alone(published: World) -> None:
+    published.query("DELETE FROM report.transaction WHERE interval_start = %s", START)
+    assert look(published).faults
+    assert look(published, 2 * WIDTH).faults == []

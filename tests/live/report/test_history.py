@@ -1,4 +1,4 @@
-"""Any history of runs leaves what it must: settled, run again, skipped, failed, in any order."""
+"""Any history of runs leaves what it must: final, run again, skipped, failed, in any order."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ def _arrive(world: World, ledger: Ledger, dice: random.Random) -> None:
     world.pass_time(end)
 
 
-def _settle(world: World, ledger: Ledger, dice: random.Random) -> None:
-    """Everything unsettled, or the first intervals of it."""
-    whole = intervals.unsettled(world.connection, world.contract, int(WIDTH.total_seconds()))
+def _finalize(world: World, ledger: Ledger, dice: random.Random) -> None:
+    """Everything not final, or the first intervals of it."""
+    whole = intervals.pending(world.connection, world.contract, int(WIDTH.total_seconds()))
     if whole is None:
         return
     some = dice.randrange(1, (whole.end - whole.start) // WIDTH + 1)
     wanted = Interval(whole.start, whole.start + some * WIDTH)
-    for one in world.settle(dice.choice([whole, wanted])).intervals:
+    for one in world.finalize(dice.choice([whole, wanted])).intervals:
         ledger.publish(one)
 
 
 def _again(world: World, ledger: Ledger, dice: random.Random) -> None:
-    """A range of what is settled or skipped, in any order."""
+    """A range of what is final or skipped, in any order."""
     known = sorted([*ledger.facts, *ledger.skipped])
     if known:
         first = dice.randrange(len(known))
         last = min(first + dice.randrange(4), len(known) - 1)
-        for one in world.settle(Interval(known[first].start, known[last].end)).intervals:
+        for one in world.finalize(Interval(known[first].start, known[last].end)).intervals:
             ledger.publish(one)
 
 
 def _skip(world: World, ledger: Ledger, dice: random.Random) -> None:
-    whole = intervals.unsettled(world.connection, world.contract, int(WIDTH.total_seconds()))
+    whole = intervals.pending(world.connection, world.contract, int(WIDTH.total_seconds()))
     if whole is not None and dice.random() < 0.7:
         one = Interval(whole.start, whole.start + WIDTH)
         intervals.skip(world.connection, world.contract, one)
@@ -67,7 +67,7 @@ def _skip(world: World, ledger: Ledger, dice: random.Random) -> None:
 
 def _fail(world: World, ledger: Ledger, dice: random.Random) -> None:
     """An attempt whose job lost a row, one that ends after loading, one that is overtaken."""
-    whole = intervals.unsettled(world.connection, world.contract, int(WIDTH.total_seconds()))
+    whole = intervals.pending(world.connection, world.contract, int(WIDTH.total_seconds()))
     if whole is None:
         return
     attempt = world.begin(whole)
@@ -79,11 +79,11 @@ def _fail(world: World, ledger: Ledger, dice: random.Random) -> None:
         publish.publish(world.connection, world.contract, attempt)
 
 
-STORY = [_arrive, _arrive, _settle, _settle, _again, _again, _skip, _skip, _fail]
+STORY = [_arrive, _arrive, _finalize, _finalize, _again, _again, _skip, _skip, _fail]
 
 
 def _check_past(world: World, ledger: Ledger, dice: random.Random) -> None:
-    """The position at moments before, in and after what is settled."""
+    """The position at moments before, in and after what is final."""
     length = int((world.clock - START).total_seconds() * 1000) + 10_000
     for _ in range(3):
         t = START - timedelta(seconds=5) + timedelta(milliseconds=dice.randrange(length))

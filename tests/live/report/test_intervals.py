@@ -35,22 +35,22 @@ def _plan(world: World, start: int, end: int, width_s: int = WIDTH_S) -> list[In
     return intervals.plan(world.connection, world.contract, _at(start, end), width_s)
 
 
-def test_nothing_is_unsettled_before_an_interval_is_complete(
+def test_nothing_is_pending_before_an_interval_is_complete(
     world: World, dice: random.Random
 ) -> None:
-    assert intervals.unsettled(world.connection, world.contract, WIDTH_S) is None
+    assert intervals.pending(world.connection, world.contract, WIDTH_S) is None
     world.pass_time(START + 7 * MINUTE)
-    assert intervals.unsettled(world.connection, world.contract, WIDTH_S) is None
+    assert intervals.pending(world.connection, world.contract, WIDTH_S) is None
     with pytest.raises(IntervalError, match="is not complete in the raw store"):
         _plan(world, 0, 5)
     world.arrive(some_records(dice, [], START + 8 * MINUTE, START + 9 * MINUTE, 4))
     world.pass_time(START + timedelta(minutes=9, seconds=59))
-    assert intervals.unsettled(world.connection, world.contract, WIDTH_S) is None
+    assert intervals.pending(world.connection, world.contract, WIDTH_S) is None
     world.pass_time(START + 10 * MINUTE)
     # The first interval is that of the first arrival.
-    assert intervals.unsettled(world.connection, world.contract, WIDTH_S) == _at(5, 10)
+    assert intervals.pending(world.connection, world.contract, WIDTH_S) == _at(5, 10)
     world.pass_time(START + 21 * MINUTE)
-    assert intervals.unsettled(world.connection, world.contract, WIDTH_S) == _at(5, 20)
+    assert intervals.pending(world.connection, world.contract, WIDTH_S) == _at(5, 20)
     assert _plan(world, 5, 20) == [_at(5, 10), _at(10, 15), _at(15, 20)]
 
 
@@ -69,15 +69,15 @@ def test_when_the_stream_last_got_on(world: World, dice: random.Random) -> None:
     assert began < taken < committed
 
 
-def test_ranges_that_cannot_be_settled(world: World, dice: random.Random) -> None:
+def test_ranges_that_cannot_be_published(world: World, dice: random.Random) -> None:
     _arrive(world, dice, 31 * MINUTE)
-    world.settle(_at(0, 10))
+    world.finalize(_at(0, 10))
     for (start, end), fault in {
         (0, 35): "is not complete in the raw store",
         (0, 8): r"cuts the interval \[2026-10-31 22:05, 2026-10-31 22:10\)",
         (2, 10): r"cuts the interval \[2026-10-31 22:00, 2026-10-31 22:05\)",
         (10, 18): r"cuts the interval \[2026-10-31 22:15, 2026-10-31 22:20\)",
-        (15, 20): r"\[2026-10-31 22:10, 2026-10-31 22:15\) is not settled",
+        (15, 20): r"\[2026-10-31 22:10, 2026-10-31 22:15\) is not final",
         (-5, 5): "begins before 2026-10-31 22:00",
         (5, 5): "is empty",
     }.items():
@@ -86,34 +86,34 @@ def test_ranges_that_cannot_be_settled(world: World, dice: random.Random) -> Non
     assert _plan(world, 5, 20) == [_at(5, 10), _at(10, 15), _at(15, 20)]
 
 
-def test_another_width_keeps_what_was_settled(
+def test_another_width_keeps_what_was_final(
     world: World, ledger: Ledger, dice: random.Random
 ) -> None:
     _arrive(world, dice, 61 * MINUTE)
-    for one in world.settle(_at(0, 10)).intervals:
+    for one in world.finalize(_at(0, 10)).intervals:
         ledger.publish(one)
     wide = 1800
-    assert intervals.unsettled(world.connection, world.contract, wide) == _at(10, 60)
+    assert intervals.pending(world.connection, world.contract, wide) == _at(10, 60)
     assert _plan(world, 0, 60, wide) == [_at(0, 5), _at(5, 10), _at(10, 30), _at(30, 60)]
     attempt = world.begin(_at(5, 60), wide)
     world.load(attempt)
     assert attempt.intervals == (_at(5, 10), _at(10, 30), _at(30, 60))
     for width_s in (30, 420, 7 * 3600, 86_400 * 2):
         with pytest.raises(SettingsError, match="must be a divisor of a day"):
-            intervals.unsettled(world.connection, world.contract, width_s)
+            intervals.pending(world.connection, world.contract, width_s)
     hourly_flow = world.contract.flow.model_copy(update={"window_s": 3600})
     contract = world.contract.model_copy(update={"flow": hourly_flow})
     with pytest.raises(SettingsError, match=r"a multiple of flow.window_s, 3600"):
-        intervals.unsettled(world.connection, contract, WIDTH_S)
+        intervals.pending(world.connection, contract, WIDTH_S)
 
 
 def test_an_operator_skips_the_next_interval_alone(
     world: World, ledger: Ledger, dice: random.Random
 ) -> None:
     _arrive(world, dice, 31 * MINUTE)
-    ledger.publish(world.settle(_at(0, 5)).intervals[0])
+    ledger.publish(world.finalize(_at(0, 5)).intervals[0])
     for wrong in (_at(0, 5), _at(10, 15)):
-        with pytest.raises(IntervalError, match="is not the next one to be settled"):
+        with pytest.raises(IntervalError, match="is not the next one to be made final"):
             intervals.skip(world.connection, world.contract, wrong)
     before = ledger.position_found()
     intervals.skip(world.connection, world.contract, _at(5, 10))
@@ -123,23 +123,21 @@ def test_an_operator_skips_the_next_interval_alone(
     assert world.query("SELECT command FROM control.operator_log") == [
         ("./ws skip-interval transaction 2026-10-31T22:05Z",)
     ]
-    for one in world.settle().intervals:
+    for one in world.finalize().intervals:
         ledger.publish(one)
     ledger.check()
-    for one in world.settle(_at(0, 15)).intervals:  # filled back
+    for one in world.finalize(_at(0, 15)).intervals:  # filled back
         ledger.publish(one)
     ledger.check()
     assert not ledger.skipped
 
 
-def test_the_ledger_names_the_snapshot_of_what_is_settled(
-    world: World, dice: random.Random
-) -> None:
+def test_the_ledger_names_the_snapshot_of_what_is_final(world: World, dice: random.Random) -> None:
     _arrive(world, dice, 21 * MINUTE)
-    world.settle(_at(0, 5))
+    world.finalize(_at(0, 5))
     intervals.skip(world.connection, world.contract, _at(5, 10))
     world.query("INSERT INTO control.reference_snapshot (folder, tables) VALUES ('two', '{}')")
-    world.settle(_at(10, 15), snapshot=2)
+    world.finalize(_at(10, 15), snapshot=2)
     whole = [_at(0, 5), _at(5, 10), _at(10, 15), _at(15, 20)]
     assert attempts.snapshots(world.connection, "transaction", whole) == {
         _at(0, 5).start: 1,
@@ -158,10 +156,10 @@ def test_a_run_is_found_by_its_last_attempt(world: World, dice: random.Random) -
     assert attempts.of_run(world.connection, "other", "test") is None
 
 
-def test_what_has_expired_is_not_settled_again(world: World, dice: random.Random) -> None:
+def test_what_has_expired_is_not_published_again(world: World, dice: random.Random) -> None:
     """Raw rows and their keys are gone then: it would look as if nothing had arrived."""
     _arrive(world, dice, 11 * MINUTE)
-    world.settle()
+    world.finalize()
     age = world.query("SELECT ceil(extract(epoch FROM now() - %s) / 86400)::int", START)[0][0]
     short = world.contract.retention.model_copy(update={"ttl_days": max(1, age - 1)})
     contract = world.contract.model_copy(update={"retention": short})
@@ -171,7 +169,7 @@ def test_what_has_expired_is_not_settled_again(world: World, dice: random.Random
 
 def test_the_ledger_cannot_overlap(world: World, dice: random.Random) -> None:
     _arrive(world, dice, 11 * MINUTE)
-    world.settle()
+    world.finalize()
     insert = "INSERT INTO control.interval (type, start_at, end_at) VALUES (%s, %s, %s)"
     with pytest.raises(psycopg2.errors.ExclusionViolation):
         world.query(insert, "transaction", *_at(7, 12))

@@ -1,4 +1,4 @@
-"""A run settles no more than a Spark job does well, whatever has piled up."""
+"""A run finalizes no more than a Spark job does well, whatever has piled up."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def backlog(world: World, dice: random.Random) -> World:
 
 
 def _portion(world: World, most: int, width_s: int = WIDTH_S) -> Interval | None:
-    whole = intervals.unsettled(world.connection, world.contract, width_s)
+    whole = intervals.pending(world.connection, world.contract, width_s)
     if whole is None:
         return None
     return run_size.portion(world.connection, world.contract, whole, width_s, most)
@@ -45,10 +45,10 @@ def test_a_run_takes_whole_intervals_up_to_so_many_events(
     assert len(backlog.within(found)) <= max(most, PER_BATCH * BATCHES)
 
 
-def test_a_backlog_is_settled_run_by_run(backlog: World, ledger: Ledger) -> None:
+def test_a_backlog_becomes_final_run_by_run(backlog: World, ledger: Ledger) -> None:
     runs = 0
     while wanted := _portion(backlog, 100):
-        for one in backlog.settle(wanted).intervals:
+        for one in backlog.finalize(wanted).intervals:
             ledger.publish(one)
         runs += 1
     assert runs == 4
@@ -56,7 +56,7 @@ def test_a_backlog_is_settled_run_by_run(backlog: World, ledger: Ledger) -> None
 
 
 def test_another_width_begins_at_its_next_line(backlog: World) -> None:
-    backlog.settle(Interval(START, START + WIDTH))
+    backlog.finalize(Interval(START, START + WIDTH))
     for most, minutes in {1: 30, 140: 30, 300: 30, 308: 60}.items():
         found = _portion(backlog, most, width_s=1800)
         assert found == Interval(START + WIDTH, START + timedelta(minutes=minutes))

@@ -18,7 +18,7 @@ MIDDLE, END = START + WIDTH, START + 1.5 * WIDTH
 OPENING = ("SPB", "EUR", "-5")
 AMOUNTS = {"EUR": (-15, -10), "GBP": (12.34, 0), "JPY": (50, -50), "RUB": (60, 40.01),
            "USD": (-20, -55)}  # fmt: skip
-"""What is settled and what is live, of Kazan, by currency."""
+"""What is final and what is live, of Kazan, by currency."""
 
 LIMITS = {"EUR": 30, "JPY": 50, "RUB": 100, "USD": 60}
 NAMES = {"EUR": "Euro", "RUB": "Rouble"}
@@ -33,7 +33,7 @@ def record(number: int, arrival: datetime, currency: str, amount: float) -> Reco
 
 @pytest.fixture
 def limited(world: World) -> World:
-    """An opening balance, an interval that is settled and half of one that is live; some
+    """An opening balance, an interval that is final and half of one that is live; some
     currencies have limits, some have names."""
     world.query(
         "INSERT INTO report.transaction_opening VALUES (%s, %s, %s, 0, 'entered')", *OPENING
@@ -46,13 +46,13 @@ def limited(world: World) -> World:
         amounts = enumerate(AMOUNTS.items(), 10 * half)
         world.arrive(record(number, arrival, c, both[half]) for number, (c, both) in amounts)
         world.pass_time(arrival + WIDTH / 2)
-    world.settle()
+    world.finalize()
     return world
 
 
 def test_the_open_position_has_its_parts_and_its_limit(limited: World) -> None:
     columns = (
-        "currency, currency_name, opening, settled, live, position, position_limit, usage_percent,"
+        "currency, currency_name, opening, final, live, position, position_limit, usage_percent,"
         " is_breached, transactions"
     )
     above, some = Decimal("100.01"), Decimal("12.34")
@@ -64,7 +64,7 @@ def test_the_open_position_has_its_parts_and_its_limit(limited: World) -> None:
         ("RUB", "Rouble", 0, 60, Decimal("40.01"), above, 100, 100, True, 2),
         ("USD", None, 0, -20, -55, -75, 60, 125, True, 2),
     ]
-    columns = "branch, opening, settled, live, position, transactions"
+    columns = "branch, opening, final, live, position, transactions"
     of_branches = f"SELECT {columns} FROM report.open_position_by_branch WHERE currency = 'EUR'"
     assert sorted(limited.query(of_branches)) == [
         ("Kazan", 0, -15, -10, -25, 2),
@@ -72,9 +72,9 @@ def test_the_open_position_has_its_parts_and_its_limit(limited: World) -> None:
     ]
 
 
-def test_the_settled_position_has_its_own_use_of_the_limit(limited: World) -> None:
+def test_the_final_position_has_its_own_use_of_the_limit(limited: World) -> None:
     columns = "currency, currency_name, position, position_limit, usage_percent, is_breached"
-    query = f"SELECT {columns}, transactions, settled_until FROM report.settled_position ORDER BY 1"
+    query = f"SELECT {columns}, transactions, final_until FROM report.final_position ORDER BY 1"
     assert limited.query(query) == [
         (*row, 1, MIDDLE)
         for row in [
@@ -86,7 +86,7 @@ def test_the_settled_position_has_its_own_use_of_the_limit(limited: World) -> No
         ]
     ]
     limited.query("UPDATE reference.position_limit SET limit_amount = 19.99")
-    breached = "SELECT currency FROM report.settled_position WHERE is_breached ORDER BY 1"
+    breached = "SELECT currency FROM report.final_position WHERE is_breached ORDER BY 1"
     assert limited.query(breached) == [("EUR",), ("JPY",), ("RUB",), ("USD",)]
 
 
@@ -94,20 +94,18 @@ def test_each_half_has_its_age(limited: World) -> None:
     """That of the moment at which it is asked; the live half is as old as its oldest partition."""
     limited.arrive([record(20, END + SECOND, "RUB", 1)])
     asked = datetime.now(UTC)
-    query = "SELECT DISTINCT settled_until, settled_age, live_until, live_age FROM report.{}"
-    [(settled, settled_age, live, live_age)] = limited.query(query.format("open_position"))
+    query = "SELECT DISTINCT final_until, final_age, live_until, live_age FROM report.{}"
+    [(published, final_age, live, live_age)] = limited.query(query.format("open_position"))
     answered = datetime.now(UTC)
-    assert (settled, live) == (MIDDLE, END)
-    assert asked <= MIDDLE + settled_age <= answered
+    assert (published, live) == (MIDDLE, END)
+    assert asked <= MIDDLE + final_age <= answered
     assert asked <= END + live_age <= answered
 
 
 def test_a_half_that_is_not_known_yet_has_no_age(world: World) -> None:
     """Of a partition nothing may be known to be complete: what arrived there may be on its way."""
     world.arrive([record(0, START, "RUB", 1)])
-    ages = (
-        "SELECT settled_until, settled_age, live_until, live_age IS NULL FROM report.open_position"
-    )
+    ages = "SELECT final_until, final_age, live_until, live_age IS NULL FROM report.open_position"
     assert world.query(ages) == [(None, None, None, True)]
     world.pass_time(MIDDLE)
     assert world.query(ages) == [(None, None, MIDDLE, False)]
@@ -135,4 +133,4 @@ def test_a_transaction_without_a_rate_is_incomplete(world: World) -> None:
     assert found[-1] == (True, without, None)
     assert world.query("SELECT amount, amount_eur, transactions FROM report.transaction_by_hour"
                        ) == [(100, 198, 100)]  # fmt: skip
-    assert world.query("SELECT unmatched FROM report.settled_interval") == [({"fx_rate": 1},)]
+    assert world.query("SELECT unmatched FROM report.final_interval") == [({"fx_rate": 1},)]

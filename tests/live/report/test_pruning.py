@@ -33,8 +33,8 @@ BY_BRANCH = "SELECT branch, currency, position FROM report.open_position_by_bran
 
 
 @pytest.fixture
-def settled(world: World, ledger: Ledger, dice: random.Random) -> World:
-    """Four hours, two of them before a month begins, but for the last ten minutes settled; two
+def published(world: World, ledger: Ledger, dice: random.Random) -> World:
+    """Four hours, two of them before a month begins, but for the last ten minutes final; two
     intervals skipped, one in each month; a balance that was entered."""
     world.query(
         "INSERT INTO report.transaction_opening VALUES ('Kazan', 'RUB', 1000.5, 0, 'entered')"
@@ -48,18 +48,18 @@ def settled(world: World, ledger: Ledger, dice: random.Random) -> World:
             world.arrive(records)
             world.pass_time(end)
         if skipped < START + 4 * HOUR:
-            for one in world.settle(Interval(_until(world), skipped)).intervals:
+            for one in world.finalize(Interval(_until(world), skipped)).intervals:
                 ledger.publish(one)
             one = Interval(skipped, skipped + WIDTH)
             intervals.skip(world.connection, world.contract, one)
             ledger.skip(one)
-    for one in world.settle(Interval(_until(world), START + 4 * HOUR - 2 * WIDTH)).intervals:
+    for one in world.finalize(Interval(_until(world), START + 4 * HOUR - 2 * WIDTH)).intervals:
         ledger.publish(one)
     return world
 
 
 def _until(world: World) -> Any:
-    found = intervals.unsettled(world.connection, world.contract, WIDTH_S)
+    found = intervals.pending(world.connection, world.contract, WIDTH_S)
     assert found is not None
     return found.start
 
@@ -82,45 +82,47 @@ def _rows(world: World) -> dict[str, Any]:
     }
 
 
-def test_pruned_history_is_in_the_opening_balance(settled: World) -> None:
-    before = _rows(settled)
-    connection, contract = settled.connection, settled.contract
+def test_pruned_history_is_in_the_opening_balance(published: World) -> None:
+    before = _rows(published)
+    connection, contract = published.connection, published.contract
     assert report.prune(connection, contract, MONTH + HOUR / 2) is None  # the lookback stays
-    assert _rows(settled) == before
+    assert _rows(published) == before
     assert report.prune(connection, contract, LONG_AFTER) == MONTH
     assert report.prune(connection, contract, LONG_AFTER) is None
-    assert _rows(settled) == before
+    assert _rows(published) == before
     for table, column in {
         "report.transaction": "interval_start",
         "report.transaction_interval": "interval_start",
         "report.transaction_hourly": "interval_start",
-        "report.transaction_settled": "arrival_day",
+        "report.transaction_final": "arrival_day",
         "control.interval": "start_at",
         "control.attempt": "end_at",
     }.items():
-        [(first,)] = settled.query(f"SELECT min({column})::timestamptz FROM {table}")
+        [(first,)] = published.query(f"SELECT min({column})::timestamptz FROM {table}")
         assert first >= MONTH, table
-    assert settled.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'report_parts'") == [
+    assert published.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'report_parts'") == [
         (1,)
     ]
     with pytest.raises(psycopg2.errors.InvalidParameterValue, match="was pruned"):
-        settled.query("SELECT * FROM report.open_position_at(%s)", MONTH - WIDTH)
-    assert settled.query(
+        published.query("SELECT * FROM report.open_position_at(%s)", MONTH - WIDTH)
+    assert published.query(
         "SELECT batch_value FROM report.transaction_opening WHERE note = 'entered'"
     ) == [(Decimal("1000.50"),)]
 
 
-def test_what_follows_pruned_history_settles_as_before(settled: World, ledger: Ledger) -> None:
-    """Only what may repeat an event that is gone cannot be settled again."""
+def test_what_follows_pruned_history_becomes_final_as_before(
+    published: World, ledger: Ledger
+) -> None:
+    """Only what may repeat an event that is gone cannot be published again."""
     before = ledger.position_found()
-    report.prune(settled.connection, settled.contract, LONG_AFTER)
+    report.prune(published.connection, published.contract, LONG_AFTER)
     with pytest.raises(IntervalError, match="or facts that they may repeat were pruned"):
-        settled.begin(Interval(MONTH, MONTH + WIDTH))
+        published.begin(Interval(MONTH, MONTH + WIDTH))
     with pytest.raises(IntervalError, match="where the ledger begins"):
-        settled.begin(Interval(START, START + WIDTH))
-    settled.settle(Interval(MONTH + HOUR, MONTH + HOUR + 3 * WIDTH))
+        published.begin(Interval(START, START + WIDTH))
+    published.finalize(Interval(MONTH + HOUR, MONTH + HOUR + 3 * WIDTH))
     assert ledger.position_found() == before
-    for one in settled.settle().intervals:
+    for one in published.finalize().intervals:
         ledger.publish(one)
     expected = ledger.position()
     value, events = expected["RUB"]
@@ -128,52 +130,52 @@ def test_what_follows_pruned_history_settles_as_before(settled: World, ledger: L
     assert ledger.position_found() == expected
 
 
-def test_an_attempt_that_history_was_pruned_under(settled: World) -> None:
-    attempt = settled.begin(Interval(START, START + WIDTH))
-    settled.load(attempt)
-    report.prune(settled.connection, settled.contract, LONG_AFTER)
-    assert settled.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'staging'") == [(0,)]
+def test_an_attempt_that_history_was_pruned_under(published: World) -> None:
+    attempt = published.begin(Interval(START, START + WIDTH))
+    published.load(attempt)
+    report.prune(published.connection, published.contract, LONG_AFTER)
+    assert published.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'staging'") == [(0,)]
     with pytest.raises(attempts.AttemptError, match="there is no attempt"):
-        attempts.read(settled.connection, attempt.attempt)
+        attempts.read(published.connection, attempt.attempt)
 
 
 def test_pruning_may_be_killed_at_every_step(
-    database: Settings, settled: World, contract: Contract
+    database: Settings, published: World, contract: Contract
 ) -> None:
-    before = _rows(settled)
+    before = _rows(published)
     prune = partial(report.prune, contract=contract, before=LONG_AFTER)
     killed = 0
-    while dies(database, settled, killed + 1, prune):
+    while dies(database, published, killed + 1, prune):
         killed += 1
-        assert _rows(settled) == before
-        [(from_,)] = settled.query("SELECT settled_from FROM control.stream")
-        [(facts,)] = settled.query("SELECT min(interval_start) FROM report.transaction")
+        assert _rows(published) == before
+        [(from_,)] = published.query("SELECT final_from FROM control.stream")
+        [(facts,)] = published.query("SELECT min(interval_start) FROM report.transaction")
         assert (from_ == MONTH) == (facts >= MONTH)
     assert killed > 10
-    assert _rows(settled) == before
+    assert _rows(published) == before
 
 
-def test_the_flow_is_forgotten_where_it_is_settled(settled: World, ledger: Ledger) -> None:
-    """Of what is skipped, or not settled, it is the only copy of the sums."""
-    age = settled.contract.retention.model_copy(update={"ttl_days": 1})
-    contract = settled.contract.model_copy(update={"retention": age})
-    before = _rows(settled)
-    time_index.prune(settled.connection, contract, START + timedelta(days=1) + 2.01 * HOUR)
-    assert _rows(settled) == before
-    assert _windows(settled, START, MONTH) == {START + 4 * WIDTH}
-    assert len(_windows(settled, MONTH, START + 4 * HOUR)) > 15
-    time_index.prune(settled.connection, contract, START + timedelta(days=9))
-    assert _rows(settled) == before
-    assert _windows(settled, START, START + 4 * HOUR - 2 * WIDTH) == {
+def test_the_flow_is_forgotten_where_it_is_final(published: World, ledger: Ledger) -> None:
+    """Of what is skipped, or not final, it is the only copy of the sums."""
+    age = published.contract.retention.model_copy(update={"ttl_days": 1})
+    contract = published.contract.model_copy(update={"retention": age})
+    before = _rows(published)
+    time_index.prune(published.connection, contract, START + timedelta(days=1) + 2.01 * HOUR)
+    assert _rows(published) == before
+    assert _windows(published, START, MONTH) == {START + 4 * WIDTH}
+    assert len(_windows(published, MONTH, START + 4 * HOUR)) > 15
+    time_index.prune(published.connection, contract, START + timedelta(days=9))
+    assert _rows(published) == before
+    assert _windows(published, START, START + 4 * HOUR - 2 * WIDTH) == {
         START + 4 * WIDTH,
         MONTH + 20 * WIDTH,
     }
-    assert _windows(settled, START + 4 * HOUR - 2 * WIDTH, START + 9 * HOUR)
-    report.prune(settled.connection, contract, LONG_AFTER)
-    assert _rows(settled) == before
-    time_index.prune(settled.connection, contract, START + timedelta(days=9))
-    assert _windows(settled, START, MONTH) == set()
-    assert _rows(settled) == before
+    assert _windows(published, START + 4 * HOUR - 2 * WIDTH, START + 9 * HOUR)
+    report.prune(published.connection, contract, LONG_AFTER)
+    assert _rows(published) == before
+    time_index.prune(published.connection, contract, START + timedelta(days=9))
+    assert _windows(published, START, MONTH) == set()
+    assert _rows(published) == before
 
 
 def _windows(world: World, start: Any, end: Any) -> set[Any]:
@@ -185,10 +187,10 @@ def _windows(world: World, start: Any, end: Any) -> set[Any]:
     return {intervals.floor(window, WIDTH_S) for (window,) in rows}
 
 
-def test_a_contract_without_a_report_forgets_its_flow(settled: World) -> None:
-    contract = settled.contract.model_copy(update={"report": None})
-    before = _windows(settled, START, LONG_AFTER)
-    flow.forget(settled.connection, contract, START + HOUR)
-    settled.connection.commit()
+def test_a_contract_without_a_report_forgets_its_flow(published: World) -> None:
+    contract = published.contract.model_copy(update={"report": None})
+    before = _windows(published, START, LONG_AFTER)
+    flow.forget(published.connection, contract, START + HOUR)
+    published.connection.commit()
     left = {window for window in before if window >= START + HOUR}
-    assert _windows(settled, START, LONG_AFTER) == left < before
+    assert _windows(published, START, LONG_AFTER) == left < before

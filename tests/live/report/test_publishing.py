@@ -45,7 +45,7 @@ def _checked(world: World, wanted: Interval | None = None) -> Attempt:
 def test_a_publisher_may_be_killed_at_every_step(
     database: Settings, world: World, ledger: Ledger, dice: random.Random
 ) -> None:
-    last = _settle_counting(database, world, ledger, dice)
+    last = _publish_counting(database, world, ledger, dice)
     died = 0
     for step in [*range(1, last // 2 + 3), *range(last - 6, last + 1)]:  # two intervals are alike
         _pass(world, dice, records=6)
@@ -65,7 +65,7 @@ def test_a_publisher_may_be_killed_at_every_step(
     assert world.query("SELECT count(*) FROM control.attempt WHERE published_at IS NULL") == [(0,)]
 
 
-def _settle_counting(settings: Settings, world: World, ledger: Ledger, dice: random.Random) -> int:
+def _publish_counting(settings: Settings, world: World, ledger: Ledger, dice: random.Random) -> int:
     """In how many steps two intervals are published."""
     _pass(world, dice, records=6)
     attempt = _checked(world)
@@ -80,14 +80,14 @@ def test_running_everything_again_changes_nothing(
 ) -> None:
     for _ in range(6):
         _pass(world, dice, intervals=4)
-        for interval in world.settle().intervals:
+        for interval in world.finalize().intervals:
             ledger.publish(interval)
     before = checksums(world.connection, world.contract)
     facts = world.query("SELECT start_at, checksum FROM control.interval ORDER BY 1")
     assert len({checksum for _, checksum in facts}) == len(facts)
-    world.settle(Interval(START, world.clock))
+    world.finalize(Interval(START, world.clock))
     for interval in dice.sample(sorted(ledger.facts), 10):
-        world.settle(interval)
+        world.finalize(interval)
     assert checksums(world.connection, world.contract) == before
     assert world.query("SELECT start_at, checksum FROM control.interval ORDER BY 1") == facts
     ledger.check()
@@ -186,7 +186,7 @@ def test_staging_that_is_lost_is_not_published(
     ledger.check()
 
 
-def test_intervals_settle_in_order_and_keep_their_bounds(
+def test_intervals_become_final_in_order_and_keep_their_bounds(
     world: World, ledger: Ledger, dice: random.Random
 ) -> None:
     _pass(world, dice, intervals=6)
@@ -217,7 +217,7 @@ def test_conflicts_are_recorded_and_alerted_once(
 ) -> None:
     _pass(world, dice, intervals=3, records=120)
     for _ in range(2):
-        for interval in world.settle(Interval(START, world.clock)).intervals:
+        for interval in world.finalize(Interval(START, world.clock)).intervals:
             ledger.publish(interval)
     ledger.check()
     assert ledger.noted

@@ -21,21 +21,21 @@ def _report_status(database: Settings, world: World) -> ReportStatus:
     return found
 
 
-def test_what_is_settled(database: Settings, world: World, dice: random.Random) -> None:
+def test_what_is_final(database: Settings, world: World, dice: random.Random) -> None:
     found = _report_status(database, world)
     assert found == ReportStatus(None, None, None, 0, None)
-    assert list(report_lines(found)) == [("settled", "nothing yet"), ("unexplained", "0")]
+    assert list(report_lines(found)) == [("final", "nothing yet"), ("unexplained", "0")]
 
     world.arrive(some_records(dice, [], START, START + 3 * WIDTH, 90))
     world.pass_time(START + 3 * WIDTH)
-    world.settle(Interval(START, START + 2 * WIDTH))
+    world.finalize(Interval(START, START + 2 * WIDTH))
     with world.connection:
         alert(world.connection, "heartbeat", "it stands still\n  -> look [here]", None)
         alert(world.connection, "enrich", "about another", "other")
     found = _report_status(database, world)
-    assert found.settled_until == START + 2 * WIDTH
-    assert found.settled_s is not None
-    assert found.settled_s > 3600
+    assert found.final_until == START + 2 * WIDTH
+    assert found.final_s is not None
+    assert found.final_s > 3600
     last, events = found.last, len(world.within(Interval(START + WIDTH, START + 2 * WIDTH)))
     assert last is not None
     assert (last.start, last.rows + last.duplicates) == (START + WIDTH, events)

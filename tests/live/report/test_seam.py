@@ -32,7 +32,7 @@ class Position(NamedTuple):
 
 QUERIES = (
     "SELECT currency, position, transactions FROM report.open_position",
-    "SELECT branch, currency, position, settled, live, transactions"
+    "SELECT branch, currency, position, final, live, transactions"
     " FROM report.open_position_by_branch",
 )
 """Of the fields of Position, in their order."""
@@ -108,13 +108,13 @@ def _arrive(world: World, dice: random.Random) -> None:
 
 def _run(world: World, ledger: Ledger, wanted: Interval, expected: list[Position]) -> None:
     """A run; publishing each of its intervals is a commit."""
-    for interval in world.settle(wanted).intervals:
+    for interval in world.finalize(wanted).intervals:
         ledger.publish(interval)
         expected.append(_now(ledger))
 
 
 def _publish(world: World, ledger: Ledger, _: random.Random, expected: list[Position]) -> None:
-    wanted = intervals.unsettled(world.connection, world.contract, 300)
+    wanted = intervals.pending(world.connection, world.contract, 300)
     if wanted:
         _run(world, ledger, wanted, expected)
 
@@ -128,7 +128,7 @@ def _again(world: World, ledger: Ledger, dice: random.Random, expected: list[Pos
 
 
 def _skip(world: World, ledger: Ledger, _: random.Random, expected: list[Position]) -> None:
-    wanted = intervals.unsettled(world.connection, world.contract, 300)
+    wanted = intervals.pending(world.connection, world.contract, 300)
     if wanted:
         one = Interval(wanted.start, wanted.start + WIDTH)
         intervals.skip(world.connection, world.contract, one)
@@ -138,7 +138,7 @@ def _skip(world: World, ledger: Ledger, _: random.Random, expected: list[Positio
 
 def _fail(world: World, ledger: Ledger, dice: random.Random, expected: list[Position]) -> None:
     """A job that lost rows; a publisher that fails in its second interval."""
-    wanted = intervals.unsettled(world.connection, world.contract, 300)
+    wanted = intervals.pending(world.connection, world.contract, 300)
     if wanted is None:
         return
     attempt = world.begin(wanted)
@@ -162,7 +162,7 @@ def _fail(world: World, ledger: Ledger, dice: random.Random, expected: list[Posi
 def test_a_past_position_stays_what_it_was(
     world: World, ledger: Ledger, dice: random.Random
 ) -> None:
-    """Once final, whatever arrives, settles or runs again."""
+    """Once final, whatever arrives, finalizes or runs again."""
     moments = [START + timedelta(seconds=s) for s in (0, 1, 299, 300, 301, 1234, 3600)]
     final: dict[object, object] = {}
     for _ in range(12):

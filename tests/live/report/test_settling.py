@@ -1,4 +1,4 @@
-"""All settled intervals made again by command: stopped, continued, beside other runs."""
+"""All final intervals made again by command: stopped, continued, beside other runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError, IntervalError, LeaseHeldError, StackError
 from watershed.operations import rebuild_report
-from watershed.operations.rebuild_report import Settled, chunks
+from watershed.operations.rebuild_report import LedgerRow, chunks
 from watershed.operations.skip_interval import next_interval
 from watershed.settings import Settings
 from watershed.stores import postgres
@@ -35,17 +35,17 @@ def _nothing(*_: object) -> None:
 
 
 @pytest.fixture
-def settled(world: World, ledger: Ledger, dice: random.Random) -> World:
+def published(world: World, ledger: Ledger, dice: random.Random) -> World:
     """Twelve intervals, the fifth of them skipped."""
     end = START + 12 * WIDTH
     world.arrive(some_records(dice, world.records, world.clock, end, 200))
     world.pass_time(end)
     skipped = Interval(START + 4 * WIDTH, START + 5 * WIDTH)
-    for one in world.settle(Interval(START, skipped.start)).intervals:
+    for one in world.finalize(Interval(START, skipped.start)).intervals:
         ledger.publish(one)
     intervals.skip(world.connection, world.contract, skipped)
     ledger.skip(skipped)
-    for one in world.settle().intervals:
+    for one in world.finalize().intervals:
         ledger.publish(one)
     return world
 
@@ -66,68 +66,68 @@ def _rebuild(
 
 
 def test_everything_is_made_again(
-    database: Settings, settled: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    database: Settings, published: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = checksums(settled.connection, settled.contract)
-    settled.query("UPDATE report.transaction SET amount_eur = 0, amount = amount + 1")
-    settled.query("DELETE FROM report.transaction_hourly")
+    before = checksums(published.connection, published.contract)
+    published.query("UPDATE report.transaction SET amount_eur = 0, amount = amount + 1")
+    published.query("DELETE FROM report.transaction_hourly")
     monkeypatch.setattr(rebuild_report, "CHUNK_INTERVALS", 3)
-    done, loaded, told = _rebuild(database, settled)
-    assert checksums(settled.connection, settled.contract) == before
+    done, loaded, told = _rebuild(database, published)
+    assert checksums(published.connection, published.contract) == before
     ledger.check()
-    assert (done.intervals, done.left_out, done.rows) == (11, 1, len(ledger.settled))
+    assert (done.intervals, done.left_out, done.rows) == (11, 1, len(ledger.final))
     assert [len(one.intervals) for one in loaded] == [3, 1, 3, 3, 1]  # the skipped one parts them
     assert told == [(0, 11), (3, 11), (4, 11), (7, 11), (10, 11), (11, 11)]
-    _rebuild(database, settled)
-    assert checksums(settled.connection, settled.contract) == before
+    _rebuild(database, published)
+    assert checksums(published.connection, published.contract) == before
 
 
 def test_one_that_was_stopped_goes_on(
-    database: Settings, settled: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    database: Settings, published: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild_report, "CHUNK_INTERVALS", 3)
 
     def fail(attempt: Attempt) -> None:
         if attempt.start >= START + 5 * WIDTH:
             raise StackError("the job ended", "look")
-        settled.load(attempt)
+        published.load(attempt)
 
     for _ in range(2):
         with pytest.raises(StackError):
-            _rebuild(database, settled, fail)
+            _rebuild(database, published, fail)
         ledger.check()
-    done, loaded, told = _rebuild(database, settled)
+    done, loaded, told = _rebuild(database, published)
     assert (done.intervals, told[0], told[-1]) == (7, (4, 11), (11, 11))
     assert min(one.start for one in loaded) == START + 5 * WIDTH
-    assert settled.query("SELECT command, detail ? 'ended' FROM control.operator_log"
+    assert published.query("SELECT command, detail ? 'ended' FROM control.operator_log"
                          " WHERE command LIKE '%%rebuild%%' ORDER BY id") == [
         ("./ws rebuild report transaction", False),
         ("./ws rebuild report transaction", True),
     ]  # fmt: skip
-    done, _, _ = _rebuild(database, settled)
+    done, _, _ = _rebuild(database, published)
     assert done.intervals == 11
 
 
 def test_another_query_begins_anew(
-    database: Settings, settled: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Settings, published: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild_report, "CHUNK_INTERVALS", 3)
 
     def fail(attempt: Attempt) -> None:
         if attempt.start > START:
             raise StackError("the job ended", "look")
-        settled.load(attempt)
+        published.load(attempt)
 
     with pytest.raises(StackError):
-        _rebuild(database, settled, fail)
+        _rebuild(database, published, fail)
     shutil.copytree(database.schemas_dir, tmp_path / "schemas")
     query = tmp_path / "schemas" / "transaction" / "enrich.sql"
     query.write_text(query.read_text() + "\n-- changed\n")
     changed = database.model_copy(update={"schemas_dir": tmp_path / "schemas"})
-    done, loaded, _ = _rebuild(changed, settled)
+    done, loaded, _ = _rebuild(changed, published)
     assert done.intervals == 11
     assert len({one.query_sha256 for one in loaded}) == 1
-    assert settled.query(
+    assert published.query(
         "SELECT DISTINCT query_sha256 FROM control.interval JOIN control.attempt USING (attempt)"
     ) == [(loaded[0].query_sha256,)]
 
@@ -143,7 +143,7 @@ def test_what_would_expire_meanwhile_is_left_out(
         end = world.clock + 24 * WIDTH
         world.arrive(some_records(dice, [], world.clock, end, 200))
         world.pass_time(end)
-        world.settle()
+        world.finalize()
         retention = contract.retention.model_copy(update={"ttl_days": 1})
         world.contract = contract.model_copy(update={"retention": retention})
         done, loaded, _ = _rebuild(database, world)
@@ -153,25 +153,25 @@ def test_what_would_expire_meanwhile_is_left_out(
 
 
 def test_what_fails_a_check_stays_as_it_was(
-    database: Settings, settled: World, ledger: Ledger
+    database: Settings, published: World, ledger: Ledger
 ) -> None:
-    before = checksums(settled.connection, settled.contract)
+    before = checksums(published.connection, published.contract)
     with pytest.raises(AttemptError, match="does not pass its checks: rows:"):
-        _rebuild(database, settled, lambda attempt: settled.load(attempt, dropped=1))
-    assert checksums(settled.connection, settled.contract) == before
+        _rebuild(database, published, lambda attempt: published.load(attempt, dropped=1))
+    assert checksums(published.connection, published.contract) == before
 
 
-def test_only_one_at_a_time(database: Settings, settled: World) -> None:
+def test_only_one_at_a_time(database: Settings, published: World) -> None:
     def again(_: Attempt) -> None:
         with pytest.raises(LeaseHeldError, match="rebuild report transaction is under way"):
-            rebuild_report.rebuild_report(database, settled.contract, _nothing, _nothing)
+            rebuild_report.rebuild_report(database, published.contract, _nothing, _nothing)
         raise StackError("seen", "")
 
     with pytest.raises(StackError, match="seen"):
-        _rebuild(database, settled, again)
+        _rebuild(database, published, again)
 
 
-def test_it_waits_for_a_run_of_airflows(database: Settings, settled: World) -> None:
+def test_it_waits_for_a_run_of_airflows(database: Settings, published: World) -> None:
     """That run's attempt is not overtaken while it is loaded."""
     loading, go_on = threading.Event(), threading.Event()
 
@@ -192,35 +192,37 @@ def test_it_waits_for_a_run_of_airflows(database: Settings, settled: World) -> N
         told.append(of)
         go_on.set()
 
-    done = rebuild_report.rebuild_report(database, settled.contract, settled.load, watch)
+    done = rebuild_report.rebuild_report(database, published.contract, published.load, watch)
     run.join(20)
     assert done.intervals == 11
 
 
-def test_a_run_that_overtakes_it_stands(database: Settings, settled: World) -> None:
+def test_a_run_that_overtakes_it_stands(database: Settings, published: World) -> None:
     def overtaken(attempt: Attempt) -> None:
-        settled.load(attempt)
-        settled.settle(attempt.intervals[1])
+        published.load(attempt)
+        published.finalize(attempt.intervals[1])
 
     with pytest.raises(AttemptError, match="is newer and overlaps"):
-        _rebuild(database, settled, overtaken)
+        _rebuild(database, published, overtaken)
 
 
-def test_the_next_interval(settled: World) -> None:
+def test_the_next_interval(published: World) -> None:
     with pytest.raises(IntervalError, match="no interval of transaction is complete"):
-        next_interval(settled.connection, settled.contract, WIDTH_S)
-    settled.pass_time(START + 14.5 * WIDTH)
-    found = next_interval(settled.connection, settled.contract, WIDTH_S)
+        next_interval(published.connection, published.contract, WIDTH_S)
+    published.pass_time(START + 14.5 * WIDTH)
+    found = next_interval(published.connection, published.contract, WIDTH_S)
     assert found == Interval(START + 12 * WIDTH, START + 13 * WIDTH)
 
 
 def test_chunks_are_adjacent_and_not_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuild_report, "CHUNK_EVENTS", 10)
 
-    def settled(start: int, events: int) -> Settled:
-        return Settled(Interval(START + start * WIDTH, START + (start + 1) * WIDTH), events, "run")
+    def row(start: int, events: int) -> LedgerRow:
+        return LedgerRow(
+            Interval(START + start * WIDTH, START + (start + 1) * WIDTH), events, "run"
+        )
 
-    todo = [settled(0, 4), settled(1, 6), settled(2, 1), settled(4, 50), settled(5, 1)]
+    todo = [row(0, 4), row(1, 6), row(2, 1), row(4, 50), row(5, 1)]
     found = [[(one.start - START) // WIDTH for one in parts] for parts in chunks(todo)]
     assert found == [[0, 1], [2], [4], [5]]
     assert list(chunks([])) == []

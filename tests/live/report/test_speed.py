@@ -15,7 +15,7 @@ from watershed.stores import postgres
 
 MONTHS = [datetime(2026, month, 1, tzinfo=UTC) for month in (8, 9, 10)]
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
-"""Of three months, an event every two minutes; but for the last hour they are settled by hours."""
+"""Of three months, an event every two minutes; but for the last hour they are final by hours."""
 
 EVENTS = 92 * 24 * 30
 HISTORY = """
@@ -32,12 +32,12 @@ HISTORY = """
     INSERT INTO control.interval (type, start_at, end_at, attempt, events, rows)
         SELECT 'transaction', hour, hour + interval '1 h', attempt, count(*), count(*)
         FROM event CROSS JOIN control.attempt WHERE NOT is_live GROUP BY hour, attempt;
-    UPDATE control.stream SET settled_from = %(first)s, settled_until = (
+    UPDATE control.stream SET final_from = %(first)s, final_until = (
         SELECT max(end_at) FROM control.interval);
     INSERT INTO report.transaction (transaction_id, event_time, branch, region, currency, amount,
-        interval_start, arrival_time, generation, kafka_partition, kafka_offset, payload_hash)
+        interval_start, arrival_time, topic_id, kafka_partition, kafka_offset, payload_hash)
         SELECT gen_random_uuid(), arrival - interval '5 s', branch, 'region', currency, 1,
-        hour, arrival, 'generation-1', 0, n, n FROM event WHERE NOT is_live ORDER BY n;
+        hour, arrival, 'topic_id-1', 0, n, n FROM event WHERE NOT is_live ORDER BY n;
     INSERT INTO report.transaction_hourly
         (interval_start, event_hour, branch, currency, event_count)
         SELECT hour, hour, branch, currency, count(*) FROM event WHERE NOT is_live
@@ -47,13 +47,13 @@ HISTORY = """
         FROM event WHERE NOT is_live GROUP BY hour, branch, currency;
     UPDATE report.transaction_interval SET batch_value = batch_value + 1
         WHERE (interval_start, branch_name, currency_code) = (%(first)s, 'Kazan', 'EUR');
-    INSERT INTO report.transaction_settled
+    INSERT INTO report.transaction_final
         SELECT hour::date, branch, currency, count(*), count(*)
         FROM event WHERE NOT is_live GROUP BY hour::date, branch, currency
 """
 VACUUM = """
     VACUUM ANALYZE report.transaction, report.transaction_hourly, report.transaction_interval,
-        report.transaction_settled, speed.transaction_flow, control.interval
+        report.transaction_final, speed.transaction_flow, control.interval
 """
 """What autovacuum does, and publishing for the block index."""
 
@@ -75,7 +75,7 @@ QUESTIONS = {
     " WHERE booked_at >= '2026-10-31' AND region IN ('region') GROUP BY 1, 2": BLOCKS,
     "SELECT * FROM report.transactions"
     " WHERE booked_at >= '2026-09-17 10:00Z' AND booked_at < '2026-09-17 11:00Z'": BLOCKS,
-    "SELECT * FROM report.settled_interval ORDER BY interval_start DESC LIMIT 3": 10,
+    "SELECT * FROM report.final_interval ORDER BY interval_start DESC LIMIT 3": 10,
     DRIFT: 10,
 }
 """Each with the most rows that it may read."""
@@ -140,7 +140,7 @@ def test_the_block_index_knows_what_is_published(
     end = world.clock + WIDTH
     world.arrive(some_records(dice, world.records, world.clock, end, RANGES))
     world.pass_time(end)
-    world.settle()
+    world.finalize()
     assert world.query(
         "SELECT sum(pg_relation_size(inhrelid)) > 2 * 32 * 8192 FROM pg_inherits"
         " WHERE inhparent = 'report.transaction'::regclass"

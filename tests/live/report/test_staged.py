@@ -25,7 +25,7 @@ def loaded(world: World, dice: random.Random) -> list[Attempt]:
     world.arrive(some_records(dice, [], world.clock, world.clock + 3 * WIDTH, 30))
     start, end = world.clock, world.clock + 3 * WIDTH
     world.pass_time(end)
-    world.settle(Interval(start, end))
+    world.finalize(Interval(start, end))
     found = [world.begin(Interval(start + n * WIDTH, start + (n + 1) * WIDTH)) for n in range(3)]
     for one in found:
         world.load(one)

@@ -62,7 +62,7 @@ def test_the_reader_may_read_the_report_and_nothing_else(reader: Connection, wor
     readable = [name for (name,) in world.query(
         "SELECT relname FROM pg_class WHERE relnamespace = 'report'::regnamespace"
         " AND relkind IN ('r', 'p', 'v')")]  # fmt: skip
-    assert {"later", "transaction", "open_position", "settled_interval"} <= set(readable)
+    assert {"later", "transaction", "open_position", "final_interval"} <= set(readable)
     for name in readable:
         cursor.execute(f"SELECT * FROM report.{name}")
     cursor.execute("SELECT * FROM report.open_position_at(now())")

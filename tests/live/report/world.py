@@ -30,7 +30,7 @@ from watershed.stores.topics import TopicState
 WIDTH_S = 300
 WIDTH = timedelta(seconds=WIDTH_S)
 PARTITIONS = 2
-GENERATION = "generation-1"
+GENERATION = "topic_id-1"
 BRANCHES, CURRENCIES = ("Kazan", "SPB", "Surgut"), ("RUB", "USD", "EUR")
 register_uuid()
 
@@ -111,8 +111,8 @@ class World:
     def begin(
         self, wanted: Interval | None = None, width_s: int = WIDTH_S, snapshot: int = 1
     ) -> Attempt:
-        """Begin an attempt at a range, or at all that is unsettled."""
-        wanted = wanted or intervals.unsettled(self.connection, self.contract, width_s)
+        """Begin an attempt at a range, or at all that is not final yet."""
+        wanted = wanted or intervals.pending(self.connection, self.contract, width_s)
         assert wanted is not None
         parts = intervals.plan(self.connection, self.contract, wanted, width_s)
         return attempts.begin(self.connection, self.contract, parts, snapshot, "query", "test")
@@ -139,7 +139,7 @@ class World:
                 rows,
             )
 
-    def settle(self, wanted: Interval | None = None, snapshot: int = 1) -> Attempt:
+    def finalize(self, wanted: Interval | None = None, snapshot: int = 1) -> Attempt:
         """A whole run."""
         attempt = self.begin(wanted, snapshot=snapshot)
         self.load(attempt)
@@ -157,7 +157,7 @@ class World:
 
 STAGED = (
     "transaction_id, event_time, branch, region, city, currency, currency_name, amount,"
-    " amount_eur, amount_rub, interval_start, arrival_time, generation, kafka_partition,"
+    " amount_eur, amount_rub, interval_start, arrival_time, topic_id, kafka_partition,"
     " kafka_offset, payload_hash, unmatched, is_first"
 )
 

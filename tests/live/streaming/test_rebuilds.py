@@ -33,9 +33,9 @@ def test_a_rebuild_refuses_to_make_sums_from_less_than_was_committed(app: Applic
     app.send("rebuilt", "5.00", partition=0)
     app.verify("rebuilt")
     right = app.position("rebuilt")
-    where = "generation = %s AND kafka_partition = 0 AND offset_block = 0 AND kafka_offset = %s"
+    where = "topic_id = %s AND kafka_partition = 0 AND offset_block = 0 AND kafka_offset = %s"
     last = max((r for r in app.rows("rebuilt") if r.kafka_partition == 0), key=by_offset)
-    at = last.generation, last.kafka_offset
+    at = last.topic_id, last.kafka_offset
     with cassandra.connect(app.settings) as session:
         [(row,)] = session.execute(f"SELECT JSON * FROM events.rebuilt WHERE {where}", at)
         session.execute(f"DELETE FROM events.rebuilt WHERE {where}", at)

@@ -126,15 +126,15 @@ def test_expired_records_are_given_up_only_by_command(app: Application) -> None:
     app.send("expired", "1.00", partition=0)
     app.wait_committed("expired")
     _copy(app, "expired")
-    generation = app.query("SELECT generation FROM control.stream WHERE type = 'expired'")[0][0]
+    topic_id = app.query("SELECT topic_id FROM control.stream WHERE type = 'expired'")[0][0]
     app.send("expired", "2.00", "3.00", partition=0)
     app.wait_committed("expired")
     _expire(app, "expired")
     with cassandra.connect(app.settings) as session:  # as if they had never been read
         session.execute(
-            "DELETE FROM events.expired WHERE generation = %s AND kafka_partition = 0"
+            "DELETE FROM events.expired WHERE topic_id = %s AND kafka_partition = 0"
             " AND offset_block = 0 AND kafka_offset >= 1",
-            [generation],
+            [topic_id],
         )
     _restore(app, "expired")
     app.send("expired", "4.00", partition=0)

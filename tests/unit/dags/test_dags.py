@@ -115,10 +115,10 @@ def test_forms_explain_their_fields(name: str, dags: dict[str, Any]) -> None:
         assert one["schema"]["type"]
 
 
-def test_reference_data_is_as_it_was_settled_unless_asked(dags: dict[str, Any]) -> None:
+def test_reference_data_is_as_it_was_published_unless_asked(dags: dict[str, Any]) -> None:
     found = dags["enrich_transaction"]["params"]["reference"]
-    assert found["default"] == "as settled"
-    assert found["schema"]["enum"] == ["as settled", "newest"]
+    assert found["default"] == "as published"
+    assert found["schema"]["enum"] == ["as published", "newest"]
 
 
 def test_only_known_event_types_are_replayed(dags: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Which intervals a run settles, of what its form or its partition key says."""
+"""Which intervals a run finalizes, of what its form or its partition key says."""
 
 from __future__ import annotations
 
@@ -92,20 +92,20 @@ def test_a_form_is_done_as_it_says() -> None:
         assert choice({"start": start}, None, False) is Choice.RANGE
 
 
-def test_nothing_asked_for_settles_what_is_unsettled() -> None:
-    assert choice({}, None, False) is Choice.UNSETTLED
+def test_nothing_asked_for_takes_what_is_not_final() -> None:
+    assert choice({}, None, False) is Choice.NOT_FINAL
 
 
 @pytest.mark.parametrize("scheduled", [True, False])
-def test_an_unsettled_key_catches_everything_up(scheduled: bool) -> None:
-    assert choice({}, "2026-01-31T13:05", scheduled) is Choice.UNSETTLED
-    assert choose(asked({}, "2026-01-31T13:05", 300), None, scheduled=scheduled) is Choice.UNSETTLED
+def test_a_key_that_is_not_final_catches_everything_up(scheduled: bool) -> None:
+    assert choice({}, "2026-01-31T13:05", scheduled) is Choice.NOT_FINAL
+    assert choose(asked({}, "2026-01-31T13:05", 300), None, scheduled=scheduled) is Choice.NOT_FINAL
 
 
-def test_a_settled_key_is_settled_again_by_hand_and_skipped_by_the_schedule() -> None:
+def test_a_final_key_is_published_again_by_hand_and_skipped_by_the_schedule() -> None:
     assert choice({}, "2026-01-31T12:55", False) is Choice.RANGE
     assert choice({}, "2026-01-31T12:55", True) is Choice.SKIP
 
 
-def test_a_key_before_the_first_event_has_nothing_to_settle() -> None:
+def test_a_key_before_the_first_event_has_nothing_to_publish() -> None:
     assert choice({}, "2026-01-31T11:55", False) is Choice.SKIP

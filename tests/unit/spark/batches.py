@@ -17,7 +17,7 @@ SCHEMAS = ROOT / "schemas"
 TRANSACTION = load_contract(SCHEMAS / "transaction" / "contract.yaml")
 START = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
-RAW = "generation string, kafka_partition int, kafka_offset bigint, kafka_time timestamp,"
+RAW = "topic_id string, kafka_partition int, kafka_offset bigint, kafka_time timestamp,"
 RAW += " arrival_time timestamp, "
 
 
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
     offset: int
     partition: int = 0
-    generation: str = "one"
+    topic_id: str = "one"
     second: float = 0
 
 
@@ -41,7 +41,7 @@ def event(name: int, place: Place, **fields: Any) -> dict[str, Any]:
         "amount": Decimal("1.00"),
     }
     return {
-        "generation": place.generation,
+        "topic_id": place.topic_id,
         "kafka_partition": place.partition,
         "kafka_offset": place.offset,
         "kafka_time": arrived,

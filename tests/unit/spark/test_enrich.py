@@ -93,7 +93,7 @@ def test_hash_tells_which_fields_are_missing(spark: SparkSession) -> None:
         )
         .collect()
     )
-    assert all(row.hash == row.old for row in found)  # what is settled has it
+    assert all(row.hash == row.old for row in found)  # what is final has it
     assert len({row.more for row in found}) == len(some)
     assert [row.more for row in found if row.has_neither] == [found[0].old]
 

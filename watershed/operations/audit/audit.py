@@ -123,8 +123,8 @@ def _offsets(contract: Contract, taken: Snapshot, found: dict[PartitionKey, Foun
     return Check.of(contract, "offsets", looked_at, faults)
 
 
-def _of(generation: str, taken: Snapshot) -> str:
-    return "" if generation == taken.generation else f" of the former topic {generation}"
+def _of(topic_id: str, taken: Snapshot) -> str:
+    return "" if topic_id == taken.topic_id else f" of the former topic {topic_id}"
 
 
 def uncovered(extent: Extent, found: Found) -> Iterator[str]:
@@ -151,8 +151,8 @@ def _kafka(settings: Settings, contract: Contract, taken: Snapshot) -> Check:
 
 def unlike_kafka(taken: Snapshot, topic: TopicState) -> Iterator[str]:
     """Where the committed vector is not one of this topic; what it has expired already is fine."""
-    if taken.generation not in ("", topic.generation):
-        yield f"the topic's id is {topic.generation}, committed is {taken.generation}"
+    if taken.topic_id not in ("", topic.topic_id):
+        yield f"the topic's id is {topic.topic_id}, committed is {taken.topic_id}"
         return
     for partition, following in taken.offsets.items():
         begin, end = topic.begin.get(partition, 0), topic.end.get(partition, 0)

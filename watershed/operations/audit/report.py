@@ -65,7 +65,7 @@ def _unlike_ledger(ledger: Mapping[datetime, str], found: Mapping[datetime, str]
     for start in sorted(ledger.keys() | found.keys()):
         published, has = ledger.get(start), found.get(start)
         if published is None:
-            yield f"{start:{CLOCK}}: {_rows(has):,} facts of an interval that is not settled"
+            yield f"{start:{CLOCK}}: {_rows(has):,} facts of an interval that is not final"
         elif _rows(has) != _rows(published):
             yield f"{start:{CLOCK}}: {_rows(has):,} facts, published were {_rows(published):,}"
         elif has not in (published, None):
@@ -100,8 +100,8 @@ def _comparisons(contract: Contract) -> list[Comparison]:
             2 + by,
         ),
         Comparison(
-            aggregates.settled(contract).name,
-            "SELECT arrival_day, {groups}, {measure}, {count} FROM {settled}"
+            aggregates.final(contract).name,
+            "SELECT arrival_day, {groups}, {measure}, {count} FROM {final}"
             " WHERE arrival_day >= %(day)s",
             "its intervals give",
             "SELECT (interval_start AT TIME ZONE 'UTC')::date AS _day, {groups}, sum({measure}),"
@@ -130,7 +130,7 @@ def _names(connection: Connection, contract: Contract) -> dict[str, sql.Composab
         "flow": sql.Identifier("speed", flow.flow_table(contract)),
         "hourly": aggregates.hourly(connection, contract).identifier,
         "interval": aggregates.interval(contract).identifier,
-        "settled": aggregates.settled(contract).identifier,
+        "final": aggregates.final(contract).identifier,
         "window": sql.Identifier(contract.flow.window_column),
         "time": sql.Identifier(contract.event_time),
         "groups": identifiers(contract.flow.group_by),

@@ -19,7 +19,7 @@ EXPIRY_MARGIN = timedelta(hours=1)  # rows that may expire while they are read a
 
 
 PartitionKey = tuple[str, int]
-"""A generation of a topic, and a Kafka partition."""
+"""A topic id, and a Kafka partition."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Extent:
 class Snapshot:
     """One commit. ``since`` is None when it covers everything, else the first arrival time.
 
-    ``extents`` are those of every generation of the topic, by generation and partition.
+    ``extents`` are those of every topic id, by topic id and partition.
     """
 
     sequence: int
-    generation: str
+    topic_id: str
     since: datetime | None
     extents: dict[PartitionKey, Extent]
     sums: list[Sum]
@@ -67,8 +67,8 @@ class Snapshot:
         """The committed vector: the next offset of each partition of the topic as it is now."""
         return {
             partition: extent.offsets.stop
-            for (generation, partition), extent in self.extents.items()
-            if generation == self.generation
+            for (topic_id, partition), extent in self.extents.items()
+            if topic_id == self.topic_id
         }
 
     @property
@@ -92,7 +92,7 @@ def snapshot(
     first = first_window(limit, contract.flow.window_s) if limit else ALWAYS
     taken = Snapshot(
         progress.sequence(connection, contract.type),
-        progress.generation(connection, contract.type) or "",
+        progress.topic_id(connection, contract.type) or "",
         limit,
         _extents(connection, contract, limit, now),
         flow.stored(connection, contract, first),
@@ -131,7 +131,7 @@ def _extents(
     kept = _oldest(now, contract.retention.quarantine_ttl_days)
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT generation, kafka_partition, min(from_offset), max(to_offset),"
+        "SELECT topic_id, kafka_partition, min(from_offset), max(to_offset),"
         " sum(stored)::bigint, sum(quarantined)::bigint,"
         " coalesce(jsonb_agg(jsonb_build_array(from_offset, to_offset) ORDER BY from_offset)"
         "  FILTER (WHERE skipped > 0), '[]'),"
@@ -139,13 +139,13 @@ def _extents(
         " coalesce(max(to_offset) FILTER (WHERE arrival_min < %s), 0),"
         " coalesce(jsonb_agg(jsonb_build_array(before, from_offset) ORDER BY from_offset)"
         "  FILTER (WHERE before <> from_offset), '[]')"
-        " FROM (SELECT *, lag(to_offset) OVER (PARTITION BY generation, kafka_partition"
+        " FROM (SELECT *, lag(to_offset) OVER (PARTITION BY topic_id, kafka_partition"
         "  ORDER BY from_offset) AS before FROM control.stream_batch"
         "  WHERE type = %s AND arrival_max >= %s) AS batch"
-        " GROUP BY generation, kafka_partition",
+        " GROUP BY topic_id, kafka_partition",
         [kept, kept, contract.type, since or ALWAYS],
     )
-    indexed = {(generation, partition): rest for generation, partition, *rest in cursor.fetchall()}
+    indexed = {(topic_id, partition): rest for topic_id, partition, *rest in cursor.fetchall()}
     return {
         place: _extent(state, indexed.get(place), limited=since is not None)
         for place, state in progress.all_progress(connection, contract.type).items()

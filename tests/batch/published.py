@@ -49,15 +49,13 @@ def arrival_times(stack: Stack, contract: Contract) -> dict[tuple[int, int], dat
     table = f"{settings.cassandra_keyspace}.{contract.type}"
     columns = ("kafka_partition", "kafka_offset", "arrival_time")
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        generation = progress.generation(connection, contract.type) or ""
-        partitions = progress.progress(connection, contract.type, generation)
+        topic_id = progress.topic_id(connection, contract.type) or ""
+        partitions = progress.progress(connection, contract.type, topic_id)
         return {
             (partition, offset): time.replace(tzinfo=UTC)
             for place, state in partitions.items()
             for part in by_block(state.begin, state.next - 1)
-            for partition, offset, time in raw.rows(
-                session, table, columns, generation, place, part
-            )
+            for partition, offset, time in raw.rows(session, table, columns, topic_id, place, part)
         }
 
 
@@ -82,7 +80,7 @@ INCONSISTENT = {
     "the running total is not the sum of the facts": """
         (SELECT branch, currency, sum(amount), count(*) FROM report.transaction GROUP BY 1, 2)
         EXCEPT (SELECT branch_name, currency_code, sum(batch_value), sum(event_count)
-        FROM report.transaction_settled GROUP BY 1, 2)""",
+        FROM report.transaction_final GROUP BY 1, 2)""",
     "an hour is not the sum of its facts": """
         (SELECT date_trunc('hour', event_time), branch, currency, sum(amount), sum(amount_eur),
             count(*) FROM report.transaction GROUP BY 1, 2, 3)
@@ -102,7 +100,7 @@ INCONSISTENT = {
         OR event_count + duplicate_count <> flow_count""",
     "the ledger has a hole": """
         SELECT end_at FROM control.interval AS i, control.stream AS s WHERE s.type = i.type
-        AND i.type = 'transaction' AND end_at <> settled_until AND NOT EXISTS (
+        AND i.type = 'transaction' AND end_at <> final_until AND NOT EXISTS (
         SELECT FROM control.interval AS n WHERE n.type = i.type AND n.start_at = i.end_at)""",
 }
 
