@@ -21,13 +21,13 @@ from benchmarks.rest import rest
 from benchmarks.servers import run, servers
 from benchmarks.stream import streaming, wait_caught_up, wait_started
 from benchmarks.topic import fill
-from watershed.batch.intervals import floor
 from watershed.cli.shared import AsJson, fail, say
 from watershed.contracts.load import load_contract
 from watershed.errors import WatershedError
 from watershed.settings import Settings
 from watershed.stack.home import ROOT, Home
 from watershed.stores import postgres
+from watershed.timestamps import floored
 
 TOPIC = "transaction"
 PORT_OFFSET = 22_000  # its ports lie below those that clients are given
@@ -77,13 +77,13 @@ def _arrivals(settings: Settings) -> tuple[datetime, datetime]:
         raise WatershedError("the stream has stored nothing", "see its log in the run's home")
     contract = load_contract(settings.schemas_dir / TOPIC / "contract.yaml")
     window_s = contract.flow.window_s
-    return floor(first, window_s), floor(last, window_s) + timedelta(seconds=window_s)
+    return floored(first, window_s), floored(last, window_s) + timedelta(seconds=window_s)
 
 
 def _begin_ledger(settings: Settings, start: datetime) -> None:
     """Let the ledger begin where the small interval does, which is on no grid."""
-    with postgres.connect(settings) as connection, connection:
-        connection.cursor().execute(
+    with postgres.connect(settings) as connection, postgres.transaction(connection) as cursor:
+        cursor.execute(
             "UPDATE control.stream SET final_from = %(start)s, final_until = %(start)s",
             {"start": start},
         )

@@ -19,7 +19,7 @@ from benchmarks.topic import ack_log, finish, producer
 from watershed.errors import WatershedError
 from watershed.settings import Settings
 from watershed.speed import cache
-from watershed.stores import postgres
+from watershed.stores import postgres, redis
 
 POLL_S = 0.01
 IN_FLIGHT_S = 10
@@ -46,7 +46,7 @@ class Watch:
         """Poll until ``stop``; then read which commit brought which offsets."""
         with (
             postgres.connect(self.settings) as connection,
-            cache.connect(self.settings) as client,
+            redis.connect(self.settings) as client,
         ):
             connection.autocommit = True
             cursor = connection.cursor()

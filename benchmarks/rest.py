@@ -29,7 +29,7 @@ def rest(settings: Settings) -> None:
         for statement in ("VACUUM (ANALYZE)", "CHECKPOINT"):
             connection.cursor().execute(statement)
     password = settings.secret("cassandra_admin_password")
-    with cassandra.connect(settings, CASSANDRA_ADMIN, password) as session:
+    with cassandra.connect_as(settings, CASSANDRA_ADMIN, password) as session:
         for attempt in stamina.retry_context(
             on=_CompactingError, attempts=None, timeout=WAIT_S, wait_max=1.0
         ):

@@ -18,9 +18,9 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 
+from watershed.orchestration.audit import judge_audit
 from watershed.orchestration.commands import Command
 from watershed.orchestration.project import default_args
-from watershed.orchestration.watching import judge_audit
 
 with DAG(
     "audit",

@@ -61,17 +61,17 @@ from airflow.sdk import (
     task,
 )
 
-from watershed.orchestration import enrichment
+from watershed.orchestration import enrich
+from watershed.orchestration.enrich import AS_PUBLISHED, NEWEST
 from watershed.orchestration.gate import Gate
-from watershed.orchestration.inputs import AS_PUBLISHED, NEWEST
 from watershed.orchestration.project import default_args, reported
-from watershed.orchestration.ranges import KEY_FORMAT, cron
+from watershed.orchestration.schedule import KEY_FORMAT, cron
 from watershed.orchestration.spark import SparkJob
 
 TIME = {"type": ["null", "string"], "format": "date-time"}
 
 
-def enrich(event_type: str, interval_s: int, gate_timeout_s: int) -> DAG:
+def enrich_dag(event_type: str, interval_s: int, gate_timeout_s: int) -> DAG:
     """The DAG that finalizes one contract's intervals."""
     with DAG(
         f"enrich_{event_type}",
@@ -119,7 +119,7 @@ def enrich(event_type: str, interval_s: int, gate_timeout_s: int) -> DAG:
 
         @task
         def begin() -> dict[str, Any]:
-            return enrichment.begin(event_type, get_current_context())
+            return enrich.begin(event_type, get_current_context())
 
         load = SparkJob(
             task_id="load",
@@ -129,17 +129,17 @@ def enrich(event_type: str, interval_s: int, gate_timeout_s: int) -> DAG:
 
         @task
         def check(attempt: int) -> dict[str, Any]:
-            return enrichment.check(attempt)
+            return enrich.check(attempt)
 
         @task
         def publish(attempt: int) -> dict[str, Any]:
-            return enrichment.publish(attempt)
+            return enrich.publish(attempt)
 
         report = Asset(f"report.{event_type}")
 
         @task(outlets=[report])
         def reconcile(attempt: int) -> dict[str, Any]:
-            return enrichment.reconcile(attempt, get_current_context()["outlet_events"][report])
+            return enrich.reconcile(attempt, get_current_context()["outlet_events"][report])
 
         begun = begin()
         number = begun["attempt"]
@@ -149,4 +149,4 @@ def enrich(event_type: str, interval_s: int, gate_timeout_s: int) -> DAG:
 
 settings, contracts = reported()
 for contract in contracts:
-    enrich(contract.type, settings.batch_interval_s, settings.gate_timeout_s)
+    enrich_dag(contract.type, settings.batch_interval_s, settings.gate_timeout_s)

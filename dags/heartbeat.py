@@ -16,8 +16,8 @@ nobody. A *refusal* stays until a person decides: see *When the stream refuses* 
 
 from airflow.sdk import DAG, CronTriggerTimetable, task
 
+from watershed.orchestration.heartbeat import check_streams
 from watershed.orchestration.project import default_args
-from watershed.orchestration.watching import check_streams
 
 with DAG(
     "heartbeat",

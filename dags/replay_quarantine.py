@@ -2,8 +2,8 @@
 
 Trigger this by hand. The form names an event type, a Kafka partition and the offsets from the first
 to the last; what is in quarantine there goes back to its topic, each record once and never twice,
-however often this runs. `./ws quarantine list` shows the places: `transaction/0/1234` is type,
-partition and offset.
+however often this runs. `./ws quarantine list` names them: `transaction/0/1234` is type, partition
+and offset.
 
 **As it is**, if the contract of today accepts it: leave *value* empty. **Repaired**: name one
 offset, and give the whole event as JSON in *value*. Either way it must be a valid event.
@@ -21,7 +21,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, get_current_context, task
 
 from watershed.orchestration.project import default_args, event_types
-from watershed.orchestration.replays import replay_form
+from watershed.orchestration.replay_quarantine import replay_form
 
 with DAG(
     "replay_quarantine",

@@ -1,6 +1,6 @@
 """### What is old enough goes
 
-Every six hours this forgets:
+Every six hours this prunes:
 
 * facts older than the raw events (the contract's `retention.ttl_days`), by whole months: their sums
   go into the opening balance first, so that `report.open_position` stays the same;
@@ -17,12 +17,12 @@ hold it up (*lock timeout* in the log): it is tried again by itself.
 
 from airflow.sdk import DAG, CronTriggerTimetable, task
 
-from watershed.orchestration.forgetting import forget
 from watershed.orchestration.project import default_args
+from watershed.orchestration.retention import prune
 
 with DAG(
     "retention",
-    description="Forgets old facts, staging tables, alerts and snapshots",
+    description="Prunes old facts, staging tables, alerts and snapshots",
     doc_md=__doc__,
     schedule=CronTriggerTimetable("23 */6 * * *", timezone="UTC"),
     catchup=False,
@@ -31,4 +31,4 @@ with DAG(
     default_args=default_args(),
     tags=["retention"],
 ) as dag:
-    task(forget)()
+    task(prune)()

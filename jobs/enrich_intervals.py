@@ -23,6 +23,7 @@ from watershed.spark.program import run_job
 from watershed.spark.session import batch_session
 from watershed.speed import time_index
 from watershed.stores import postgres, reference
+from watershed.stores.postgres import transaction
 
 log = logging.getLogger("watershed.enrich")
 
@@ -31,21 +32,20 @@ def run(settings: Settings, number: int) -> None:
     """Load an attempt; raises WatershedError where it cannot be done."""
     clock = Clock()
     with postgres.connect(settings) as connection:
-        attempt = attempts.read(connection, number)
+        with transaction(connection) as cursor:
+            attempt = attempts.read(cursor, number)
+            folder = reference.get(cursor, attempt.snapshot).folder
         contract, query = inputs(settings, attempt)
-        folder = reference.get(connection, attempt.snapshot).folder
-        connection.rollback()
         with attempts.enriching(connection, attempt.type):
             staging_table.make(connection, attempt)
-            with clock.stage("find"):
-                stretches = time_index.arrived(connection, attempt.type, attempt.start, attempt.end)
-            connection.rollback()
+            with clock.stage("find"), transaction(connection) as cursor:
+                arrived = time_index.arrived(cursor, attempt.type, attempt.start, attempt.end)
             loaded = _nothing(attempt)
-            if stretches:
+            if arrived:
                 with clock.stage("start"):
                     spark = batch_session(settings, f"enrich_intervals {number}")
                 work = Enrichment(spark, settings, contract, query, settings.lake_dir / folder)
-                loaded = work.load(connection, attempt, stretches, clock)
+                loaded = work.load(connection, attempt, arrived, clock)
             attempts.note_loaded(connection, attempt, loaded)
     log.info("%s", line(attempt, loaded, clock))
 
@@ -65,24 +65,24 @@ def inputs(settings: Settings, attempt: Attempt) -> tuple[Contract, Query]:
 
 
 def _nothing(attempt: Attempt) -> list[Loaded]:
-    return [Loaded(one, 0, 0, {}) for one in attempt.intervals]
+    return [Loaded(interval, 0, 0, {}) for interval in attempt.intervals]
 
 
 def line(attempt: Attempt, loaded: Sequence[Loaded], clock: Clock) -> str:
     """What was done, as ``key=value``: seconds by stage, and the rate without Spark's start."""
-    events = sum(one.events for one in loaded)
+    events = sum(interval.events for interval in loaded)
     working_s = sum(took for stage, took in clock.seconds.items() if stage != "start")
-    said = {
+    numbers = {
         "attempt": attempt.attempt,
         "type": attempt.type,
         "intervals": len(loaded),
         "events": events,
-        "repeated": sum(one.repeated for one in loaded),
-        "unmatched": sum(sum(one.unmatched.values()) for one in loaded),
+        "repeated": sum(interval.repeated for interval in loaded),
+        "unmatched": sum(sum(interval.unmatched.values()) for interval in loaded),
         **{f"{stage}_s": f"{took:.2f}" for stage, took in clock.seconds.items()},
         "events_per_s": round(events / working_s),
     }
-    return " ".join(f"{key}={value}" for key, value in said.items())
+    return " ".join(f"{key}={value}" for key, value in numbers.items())
 
 
 def main() -> int:

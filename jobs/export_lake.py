@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from pyspark.sql import DataFrame, SparkSession
 
 from watershed.batch import lake_exports
@@ -29,9 +30,10 @@ from watershed.spark import export, raw
 from watershed.spark.program import run_job
 from watershed.spark.session import batch_session
 from watershed.speed import time_index
-from watershed.speed.time_index import Stretch
+from watershed.speed.time_index import ArrivedOffsets
 from watershed.stores import lake, postgres
 from watershed.stores.alerts import alert
+from watershed.stores.postgres import transaction
 
 SOURCE = "export_lake"
 WARN_SHARE = 4
@@ -64,37 +66,37 @@ def export_due(settings: Settings, contract: Contract, wanted: date | None) -> l
     """Export a contract's due days, or one of them; the days that have expired."""
     now = datetime.now(UTC)
     with postgres.connect(settings) as connection, lake_exports.exporting(connection, contract):
-        with connection:
-            found = lake_exports.days(connection, contract, now)
-            warn(connection, contract, found, now)
-        for day in chosen(contract, found, wanted):
+        with transaction(connection) as cursor:
+            days = lake_exports.days(cursor, contract, now)
+            warn(cursor, contract, days, now)
+        for day in chosen(contract, days, wanted):
             export_day(batch_session(settings, SOURCE), settings, connection, contract, day)
-    return found.expired if wanted is None else [day for day in found.expired if day == wanted]
+    return days.expired if wanted is None else [day for day in days.expired if day == wanted]
 
 
-def chosen(contract: Contract, found: Days, wanted: date | None) -> Iterator[date]:
+def chosen(contract: Contract, days: Days, wanted: date | None) -> Iterator[date]:
     """The days to export. Raises StoreError for one that is not complete yet."""
     if wanted is None:
-        yield from found.due
-    elif found.complete is None or wanted >= found.complete:
+        yield from days.due
+    elif days.complete is None or wanted >= days.complete:
         raise StoreError(
             f"{contract.type}: {wanted} is not complete",
             "wait until the watermark has passed its end; ./ws status shows it",
         )
-    elif wanted in found.due:
+    elif wanted in days.due:
         yield wanted
-    elif wanted not in found.expired:
+    elif wanted not in days.expired:
         log.info("%s %s: in the lake, or before the first event", contract.type, wanted)
 
 
-def warn(connection: Connection, contract: Contract, found: Days, now: datetime) -> None:
-    """Raise an alert, uncommitted, when the oldest day has not much time left."""
+def warn(cursor: Cursor, contract: Contract, days: Days, now: datetime) -> None:
+    """Raise an alert when the oldest day has not much time left."""
     ttl = timedelta(days=contract.retention.ttl_days)
-    if found.due and lake_exports.of_day(found.due[0]).start + ttl - now < ttl / WARN_SHARE:
-        message = f"{contract.type}: {found.due[0]} is not in the lake, and expires within"
+    if days.due and lake_exports.of_day(days.due[0]).start + ttl - now < ttl / WARN_SHARE:
+        message = f"{contract.type}: {days.due[0]} is not in the lake, and expires within"
         message += f" {ttl / WARN_SHARE}\n  -> look why the DAG {SOURCE} fails"
         log.warning("%s", message)
-        alert(connection, SOURCE, message, contract.type)
+        alert(cursor, SOURCE, message, contract.type)
 
 
 def export_day(
@@ -102,10 +104,10 @@ def export_day(
 ) -> None:
     """Read a day from the raw store, and put it into the lake."""
     start, end = lake_exports.of_day(day)
-    stretches = time_index.arrived(connection, contract.type, start, end)
-    connection.rollback()
-    rows = raw.read(spark, settings, contract, stretches, start, end)
-    put(spark, settings, connection, contract, day, rows, stretches)
+    with transaction(connection) as cursor:
+        arrived = time_index.arrived(cursor, contract.type, start, end)
+    rows = raw.read(spark, settings, contract, arrived, start, end)
+    put(spark, settings, connection, contract, day, rows, arrived)
 
 
 def put(
@@ -115,15 +117,15 @@ def put(
     contract: Contract,
     day: date,
     rows: DataFrame,
-    stretches: list[Stretch],
+    arrived: list[ArrivedOffsets],
 ) -> None:
     """Put a day's rows into the lake: aside, in place, recorded."""
     made = lake.making(settings.lake_dir, f"{contract.type}-{day}")
     try:
-        content = export.write(spark, rows, stretches, made)
-        lake.keep(made, settings.lake_dir / lake_exports.folder(contract, day))
+        content = export.write(spark, rows, arrived, made)
+        lake.move_in(made, settings.lake_dir / lake_exports.folder(contract, day))
     finally:
-        lake.take_away(made)
+        lake.remove(made)
     failpoint("day_in_place", settings.scratch_dir)
     lake_exports.record(connection, contract, day, content)
     log.info("type=%s day=%s rows=%s checksum=%s", contract.type, day, *content)

@@ -30,7 +30,8 @@ from watershed.spark.references import check, typed
 from watershed.spark.session import batch_session
 from watershed.stores import lake, postgres, reference
 from watershed.stores.alerts import alert
-from watershed.stores.reference import Copy, Snapshot
+from watershed.stores.postgres import transaction
+from watershed.stores.reference import Copy, ReferenceSnapshot
 
 AHEAD = timedelta(days=31)
 """So far beyond today rates are carried: an enrichment may take an older snapshot's."""
@@ -40,12 +41,12 @@ SOURCE = "refresh_reference"
 log = logging.getLogger("watershed.reference")
 
 
-def refresh(settings: Settings, today: date) -> Snapshot:
+def refresh(settings: Settings, today: date) -> ReferenceSnapshot:
     """A new snapshot. Raises WatershedError where there can be none; the last one stays then."""
     references = load_references(settings.schemas_dir)
     check_names(settings, references)
     with postgres.connect(settings) as connection, reference.refreshing(connection):
-        for folder in reference.take_away_unrecorded(connection, settings.lake_dir):
+        for folder in reference.remove_unrecorded(connection, settings.lake_dir):
             log.info("took away %s, which nothing names", folder)
         snapshot = reference.next_snapshot(connection)
         spark = batch_session(settings, f"refresh_reference {snapshot.snapshot}")
@@ -57,7 +58,7 @@ def refresh(settings: Settings, today: date) -> Snapshot:
             keep(connection, settings, references, snapshot, made, tables)
             warn(connection, old)
         finally:
-            lake.take_away(made)
+            lake.remove(made)
     return snapshot
 
 
@@ -101,7 +102,7 @@ def keep(
     connection: Connection,
     settings: Settings,
     references: References,
-    snapshot: Snapshot,
+    snapshot: ReferenceSnapshot,
     made: Path,
     tables: Mapping[str, DataFrame],
 ) -> None:
@@ -112,7 +113,7 @@ def keep(
         for name, one in references.tables.items()
         if one.copied_to
     ]
-    lake.keep(made, settings.lake_dir / snapshot.folder)
+    lake.move_in(made, settings.lake_dir / snapshot.folder)
     failpoint("snapshot_in_place", settings.scratch_dir)
     reference.record(connection, snapshot, contents, copies)
     rows = " ".join(f"{name}={one.rows}" for name, one in contents.items())
@@ -129,12 +130,12 @@ def outdated(
 
 
 def warn(connection: Connection, old: Mapping[str, dict[str, date]]) -> None:
-    """Raise an alert of each; commits."""
+    """Raise an alert of each."""
     for message, quoted in old.items():
         log.warning("%s", message)
-        with connection:
+        with transaction(connection) as cursor:
             alert(
-                connection,
+                cursor,
                 SOURCE,
                 message,
                 detail={"quoted": {name: str(day) for name, day in quoted.items()}},

@@ -20,12 +20,13 @@ from tests.oracle import Oracle
 from tests.parts import ORDER, Scheduler, part
 from tests.progress import is_caught_up
 from tests.stack import Stack, fresh, home_for_tests, wait_until
+from tests.support.postgres import read
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract
 from watershed.operations.audit.tally import ALWAYS
 from watershed.speed import cache, flow
 from watershed.stack.home import ROOT
-from watershed.stores import postgres
+from watershed.stores import postgres, redis
 from watershed.stores.topics import topic_state
 
 # In the background a shell lets it ignore Ctrl-C, nohup a closed terminal, and all that it starts
@@ -124,8 +125,8 @@ def verify(stack: Stack, oracle: Oracle, transaction: Contract):  # type: ignore
 
 def _check_positions(stack: Stack, oracle: Oracle, transaction: Contract) -> None:
     with postgres.connect(stack.settings) as connection:
-        positions = flow.positions(connection, transaction)
-        sums = flow.stored(connection, transaction, ALWAYS)
+        positions = read(connection, flow.positions, transaction)
+        sums = read(connection, flow.stored, transaction, ALWAYS)
         cursor = connection.cursor()
         cursor.execute(
             "SELECT sum(stored), sum(quarantined) FROM control.stream_offset"
@@ -139,7 +140,7 @@ def _check_positions(stack: Stack, oracle: Oracle, transaction: Contract) -> Non
 
 
 def _check_cache(stack: Stack, oracle: Oracle) -> None:
-    with cache.connect(stack.settings) as client:
+    with redis.connect(stack.settings) as client:
         for branch, expected in oracle.critical().items():
             found = client.zrange(cache.list_key("transaction", branch), 0, -1, desc=True)
             assert found == expected

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 from tests.stack import Stack, wait_until
+from tests.support.postgres import read
 from watershed.operations.status import collect
 from watershed.settings import Settings
 from watershed.speed import cache, progress
 from watershed.stack.services_status import stack_status
-from watershed.stores import postgres
+from watershed.stores import postgres, redis
 from watershed.stores.topics import topic_state
 
 LAG_S = 5.0  # at a few hundred events a second it is about one
@@ -31,15 +32,14 @@ def is_caught_up(stack: Stack) -> bool:
 def commits(stack: Stack) -> int:
     """How many commits were made."""
     with postgres.connect(stack.settings) as connection:
-        return progress.sequence(connection, "transaction")
+        return read(connection, progress.sequence, "transaction")
 
 
 def is_cached(settings: Settings, event_type: str) -> bool:
     """Whether the cache has the last commit."""
-    with postgres.connect(settings) as connection, cache.connect(settings) as client:
-        return cache.cached_sequence(client, event_type) == progress.sequence(
-            connection, event_type
-        )
+    with postgres.connect(settings) as connection, redis.connect(settings) as client:
+        committed = read(connection, progress.sequence, event_type)
+        return cache.cached_sequence(client, event_type) == committed
 
 
 def wait_commits(stack: Stack, count: int = 1) -> None:

@@ -16,7 +16,7 @@ from tests.oracle import Oracle
 from tests.stack import Stack
 from watershed.producer.ack_log import AckLog, Record
 from watershed.stack.home import ROOT
-from watershed.stores.record_id import Place
+from watershed.stores.record_id import RecordId
 from watershed.stores.topics import topic_state
 
 TOPIC = "transaction"
@@ -47,13 +47,13 @@ def run(stack: Stack, *arguments: str, value: bytes = b"") -> subprocess.Complet
     )
 
 
-def send(stack: Stack, oracle: Oracle, key: bytes, value: bytes, kind: str) -> Place:
+def send(stack: Stack, oracle: Oracle, key: bytes, value: bytes, kind: str) -> RecordId:
     """Send one record and tell the oracle."""
     producer = KafkaProducer(bootstrap_servers=stack.settings.kafka_brokers)
     done = producer.send(TOPIC, value, key=key).get(timeout=20)
     producer.close()
     AckLog(oracle.log).write(Record(key, value, kind), done.partition, done.offset, done.timestamp)
-    return Place(TOPIC, done.partition, done.offset)
+    return RecordId(TOPIC, done.partition, done.offset)
 
 
 def newest(stack: Stack) -> list[Any]:

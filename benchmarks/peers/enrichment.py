@@ -26,7 +26,9 @@ from watershed.settings import Settings, load_settings
 from watershed.spark.attempt import Clock, Enrichment
 from watershed.spark.session import batch_session
 from watershed.speed import time_index
+from watershed.speed.time_index import ArrivedOffsets
 from watershed.stores import postgres, reference
+from watershed.stores.postgres import transaction
 
 TYPE = "transaction"
 TABLE = "staging.bench_naive"
@@ -45,14 +47,13 @@ class Rounds:
         """Load, check and publish one attempt: its events and seconds by stage."""
         clock, attempt = Clock(), self._begin()
         with clock.stage("find"):
-            stretches = time_index.arrived(self.connection, TYPE, *self.interval)
-        self.connection.rollback()
-        loaded = self.work.load(self.connection, attempt, stretches, clock)
+            arrived = self._arrived()
+        loaded = self.work.load(self.connection, attempt, arrived, clock)
         attempts.note_loaded(self.connection, attempt, loaded)
         contract = self.work.contract
         with clock.stage("quality"):
-            found = quality_checks.check_staging(self.connection, contract, attempt)
-        if failed := [one for one in found if not one.ok]:
+            checks = quality_checks.check_staging(self.connection, contract, attempt)
+        if failed := [check for check in checks if not check.ok]:
             raise WatershedError(f"the checks do not hold: {failed}")
         with clock.stage("publish"):
             publish.publish(self.connection, contract, attempt)
@@ -61,9 +62,7 @@ class Rounds:
     def naive(self) -> float:
         """Seconds that Spark's own JDBC append takes, from the same events kept in memory."""
         attempt = self._begin()
-        stretches = time_index.arrived(self.connection, TYPE, *self.interval)
-        self.connection.rollback()
-        events = self.work.events(attempt, stretches).persist()
+        events = self.work.events(attempt, self._arrived()).persist()
         events.count()
         result, names = self.work.result(self.connection, attempt, events)
         started = time.monotonic()
@@ -71,12 +70,17 @@ class Rounds:
         result.select(*names).write.jdbc(where, TABLE, mode="append", properties=login)
         return time.monotonic() - started
 
+    def _arrived(self) -> list[ArrivedOffsets]:
+        with transaction(self.connection) as cursor:
+            return time_index.arrived(cursor, TYPE, *self.interval)
+
     def _begin(self) -> Attempt:
         work = self.work
-        attempt = attempts.begin(
-            self.connection, work.contract, [self.interval], self.snapshot, work.query.sha256,
-            "bench",
-        )  # fmt: skip
+        digest = work.query.sha256
+        with transaction(self.connection) as cursor:
+            attempt = attempts.begin(
+                cursor, work.contract, [self.interval], self.snapshot, digest, "bench"
+            )
         staging_table.make(self.connection, attempt)
         return attempt
 
@@ -104,8 +108,8 @@ def main(start: str, end: str, rounds: str, naive: str) -> None:
     startup_s = time.monotonic() - started
     interval = Interval(datetime.fromisoformat(start), datetime.fromisoformat(end))
     with postgres.connect(settings) as connection:
-        snapshot = reference.newest(connection)
-        connection.rollback()
+        with transaction(connection) as cursor:
+            snapshot = reference.newest(cursor)
         work = enrichment(spark, settings, snapshot.folder)
         each = Rounds(work, connection, snapshot.snapshot, interval)
         found = [each.once() for _ in range(int(rounds))]

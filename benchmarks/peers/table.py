@@ -22,5 +22,5 @@ def copy_table(settings: Settings, name: str) -> Table:
     """Make an empty table equal to the raw one."""
     table = dataclasses.replace(raw.table(contract(settings)), name=name)
     with cassandra.connect(settings) as session:
-        session.execute(table.create(settings.cassandra_keyspace))
+        session.execute(table.create())
     return table

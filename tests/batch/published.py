@@ -12,8 +12,8 @@ from psycopg2.extensions import connection as Connection
 
 from tests.oracle import Oracle
 from tests.stack import Stack
+from tests.support.postgres import read
 from watershed.contracts.model import Contract
-from watershed.operations.replay_range import by_block
 from watershed.speed import progress
 from watershed.stores import cassandra, postgres, raw
 
@@ -46,16 +46,13 @@ def expected(stack: Stack, oracle: Oracle, contract: Contract, until: datetime) 
 def arrival_times(stack: Stack, contract: Contract) -> dict[tuple[int, int], datetime]:
     """When each valid event arrived, by partition and offset, as Cassandra has it."""
     settings = stack.settings
-    table = f"{settings.cassandra_keyspace}.{contract.type}"
     columns = ("kafka_partition", "kafka_offset", "arrival_time")
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        topic_id = progress.topic_id(connection, contract.type) or ""
-        partitions = progress.progress(connection, contract.type, topic_id)
         return {
             (partition, offset): time.replace(tzinfo=UTC)
-            for place, state in partitions.items()
-            for part in by_block(state.begin, state.next - 1)
-            for partition, offset, time in raw.rows(session, table, columns, topic_id, place, part)
+            for key, state in read(connection, progress.read_all, contract.type).items()
+            for block in raw.blocks(range(state.begin, state.next))
+            for partition, offset, time in raw.rows(session, contract.type, columns, key, block)
         }
 
 

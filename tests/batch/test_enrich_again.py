@@ -21,6 +21,7 @@ from tests.batch.conftest import (
 )
 from tests.batch.processes import lose_a_row
 from tests.stack import Stack
+from tests.support.postgres import read
 from watershed.batch import attempts
 from watershed.batch.checksums import checksums
 from watershed.batch.intervals import Interval
@@ -83,7 +84,7 @@ def refreshed(airflow: Airflow, connection: Connection, region: str) -> int:
         )
     assert airflow.trigger("refresh_reference").wait() == "success"
     with connection:
-        return reference.newest(connection).snapshot
+        return read(connection, reference.newest).snapshot
 
 
 def test_one_interval_again_by_hand_changes_nothing(
@@ -94,7 +95,10 @@ def test_one_interval_again_by_hand_changes_nothing(
     busiest: Interval,
 ) -> None:
     """It takes the reference data that it was published with, though there is a newer snapshot."""
-    before, attempt = checksums(connection, transaction), attempt_at(connection, busiest.start)
+    before, attempt = (
+        read(connection, checksums, transaction),
+        attempt_at(connection, busiest.start),
+    )
     run = airflow.trigger(ENRICH, start=busiest.start.isoformat())
     assert run.wait() == "success"
     begun = run.numbers("begin")
@@ -102,7 +106,7 @@ def test_one_interval_again_by_hand_changes_nothing(
     assert begun["intervals"] == 1
     assert begun["snapshot"] < corrected
     assert attempt_at(connection, busiest.start) == begun["attempt"] > attempt
-    assert checksums(connection, transaction) == before
+    assert read(connection, checksums, transaction) == before
 
 
 def test_what_does_not_pass_its_checks_is_not_published(
@@ -113,7 +117,10 @@ def test_what_does_not_pass_its_checks_is_not_published(
     busiest: Interval,
 ) -> None:
     """Its run begins again once somebody has cleared it."""
-    before, attempt = checksums(connection, transaction), attempt_at(connection, busiest.start)
+    before, attempt = (
+        read(connection, checksums, transaction),
+        attempt_at(connection, busiest.start),
+    )
     run = airflow.trigger(ENRICH, start=busiest.start.isoformat())
     run.wait_task("begin", "success", timeout_s=240)
     begun = run.numbers("begin")
@@ -129,12 +136,12 @@ def test_what_does_not_pass_its_checks_is_not_published(
     place = f"look at staging.transaction_{begun['attempt']}"
     assert f"{place}\n  -> flow, rows: ./ws audit says" in message
     assert attempt_at(connection, busiest.start) == attempt
-    assert checksums(connection, transaction) == before
+    assert read(connection, checksums, transaction) == before
 
     run.clear("begin")
     assert run.wait() == "success"
     assert run.numbers("begin") == begun | {"attempt": attempt_at(connection, busiest.start)}
-    assert checksums(connection, transaction) == before
+    assert read(connection, checksums, transaction) == before
 
 
 def test_a_correction_reaches_what_is_published_again_and_can_be_taken_back(
@@ -144,13 +151,13 @@ def test_a_correction_reaches_what_is_published_again_and_can_be_taken_back(
     corrected: int,
     busiest: Interval,
 ) -> None:
-    before, position = checksums(connection, transaction), open_position(connection)
+    before, position = read(connection, checksums, transaction), open_position(connection)
     old, place = regions(connection), (busiest.start, BRANCH)
     [was] = {name for *at, name in old if tuple(at) == place}
     run = airflow.trigger(ENRICH, start=busiest.start.isoformat(), reference="newest")
     assert run.wait() == "success"
     assert run.numbers("begin")["snapshot"] == corrected
-    after = checksums(connection, transaction)
+    after = read(connection, checksums, transaction)
     assert {name for name in before if after[name] != before[name]} == {"transaction"}
     moved = old | {(*place, MOVED): old[*place, was]}
     del moved[*place, was]
@@ -160,7 +167,7 @@ def test_a_correction_reaches_what_is_published_again_and_can_be_taken_back(
     same = refreshed(airflow, connection, was)
     backfilled(airflow, busiest.start - STEP, busiest.start, snapshot=same)
     assert attempt_at(connection, busiest.start) > run.numbers("begin")["attempt"]
-    assert checksums(connection, transaction) == before
+    assert read(connection, checksums, transaction) == before
 
 
 def regions(connection: Connection) -> dict[tuple[Any, ...], int]:
@@ -194,10 +201,13 @@ def test_everything_again_by_command_changes_nothing(
     batch_stack: Stack, connection: Connection, transaction: Contract, busiest: Interval
 ) -> None:
     """``./ws rebuild report``, from Cassandra, beside the runs of Airflow's."""
-    before, attempt = checksums(connection, transaction), attempt_at(connection, busiest.start)
+    before, attempt = (
+        read(connection, checksums, transaction),
+        attempt_at(connection, busiest.start),
+    )
     done = json.loads(batch_stack.ws("rebuild", "report", "transaction", "--json").stdout)
     assert attempt_at(connection, busiest.start) > attempt
-    assert checksums(connection, transaction) == before
+    assert read(connection, checksums, transaction) == before
     cursor = connection.cursor()
     cursor.execute(
         "SELECT count(*), sum(rows), sum(duplicates) FROM control.interval"

@@ -24,10 +24,11 @@ from tests.batch.processes import drivers, held, kill_task, spark, wait_blocked,
 from tests.batch.published import expected, inconsistencies, reported
 from tests.oracle import Oracle
 from tests.stack import Stack, ended, wait_until
+from tests.support.postgres import read
 from watershed.batch.checksums import checksums
-from watershed.batch.intervals import floor
 from watershed.contracts.model import Contract
 from watershed.stores import postgres
+from watershed.timestamps import floored
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("published")]
 
@@ -44,7 +45,7 @@ def test_killed_in_every_step_of_a_first_publication(
 ) -> None:
     """Locks keep each step from ending, so that its process can be killed in the middle."""
     produce(batch_stack, oracle, seconds=5)
-    key = floor(datetime.now(UTC), INTERVAL_S)
+    key = floored(datetime.now(UTC), INTERVAL_S)
     run = airflow.trigger(ENRICH, key=key.strftime("%Y-%m-%dT%H:%M"))
     run.wait_task("gate", "deferred", "success")
     batch_stack.kill("airflow-triggerer")
@@ -99,7 +100,7 @@ def test_a_killed_scheduler_leaves_no_spark_and_its_run_ends_well(
     connection: Connection,
     transaction: Contract,
 ) -> None:
-    before = checksums(connection, transaction)
+    before = read(connection, checksums, transaction)
     run = airflow.trigger(ENRICH, start=first_start(connection).isoformat())
     wait_until(lambda: bool(drivers(batch_stack)), "Spark runs", 180)
     restarts = batch_stack.restarts("airflow-scheduler")
@@ -114,7 +115,7 @@ def test_a_killed_scheduler_leaves_no_spark_and_its_run_ends_well(
     assert len(drivers(batch_stack)) <= 1
     assert run.wait(timeout_s=400) == "success"
     wait_no_spark(batch_stack)
-    assert checksums(connection, transaction) == before
+    assert read(connection, checksums, transaction) == before
     assert list(inconsistencies(connection)) == []
 
 
@@ -141,7 +142,7 @@ def test_one_run_publishes_several_intervals_that_passed_while_airflow_was_away(
     with batch_stack.paused("airflow-scheduler"):
         before = final_until(batch_stack)
         began = datetime.now(UTC)
-        two_passed = floor(began, INTERVAL_S) + timedelta(seconds=2 * INTERVAL_S)
+        two_passed = floored(began, INTERVAL_S) + timedelta(seconds=2 * INTERVAL_S)
         produce(batch_stack, oracle, seconds=(two_passed - began).seconds + 5)
         assert final_until(batch_stack) == before
     wait_final(batch_stack, transaction, 240)
@@ -160,7 +161,7 @@ def test_a_stack_that_is_stopped_during_a_load_goes_on_when_it_is_started(
     batch_stack: Stack, airflow: Airflow, transaction: Contract
 ) -> None:
     with postgres.connect(batch_stack.settings) as connection:
-        before = checksums(connection, transaction)
+        before = read(connection, checksums, transaction)
         run = airflow.trigger(ENRICH, start=first_start(connection).isoformat())
     wait_until(lambda: bool(drivers(batch_stack)), "Spark runs", 180)
     family = spark(batch_stack)
@@ -171,7 +172,7 @@ def test_a_stack_that_is_stopped_during_a_load_goes_on_when_it_is_started(
     up(batch_stack)
     assert run.wait(timeout_s=400) == "success"
     with postgres.connect(batch_stack.settings) as connection:
-        assert checksums(connection, transaction) == before
+        assert read(connection, checksums, transaction) == before
         assert list(inconsistencies(connection)) == []
 
 

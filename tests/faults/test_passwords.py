@@ -11,11 +11,12 @@ from psycopg2 import sql
 from tests.faults.fault import Load
 from tests.progress import wait_commits
 from tests.stack import Stack, wait_until
+from tests.support.postgres import read
 from watershed.provision.cassandra import ADMIN as CASSANDRA_ADMIN
 from watershed.provision.cassandra import ensure_roles
 from watershed.provision.postgres import ADMIN, ensure_database
-from watershed.speed import cache, heartbeat
-from watershed.stores import cassandra, postgres
+from watershed.speed import heartbeat
+from watershed.stores import cassandra, postgres, redis
 
 OTHER = "another-password-0123456789"
 
@@ -45,7 +46,7 @@ def cassandra_refuses(stack: Stack) -> Iterator[None]:
     """The pipeline's role has another password, and no connection left: only a kill cuts them."""
     settings = stack.settings
     secret = settings.secret("cassandra_admin_password")
-    with cassandra.connect(settings, CASSANDRA_ADMIN, secret) as session:
+    with cassandra.connect_as(settings, CASSANDRA_ADMIN, secret) as session:
         session.execute(f"ALTER ROLE {settings.cassandra_user} WITH PASSWORD = '{OTHER}'")
     stack.kill("cassandra")
     try:
@@ -57,7 +58,7 @@ def cassandra_refuses(stack: Stack) -> Iterator[None]:
 @contextmanager
 def redis_refuses(stack: Stack) -> Iterator[None]:
     """Redis wants another password, and has no connection left but the one that changed it."""
-    with cache.connect(stack.settings) as client:
+    with redis.connect(stack.settings) as client:
         client.config_set("requirepass", OTHER)
         client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         try:
@@ -69,7 +70,7 @@ def redis_refuses(stack: Stack) -> Iterator[None]:
 def _trouble(stack: Stack) -> str:
     """What the stream fails at again and again."""
     with postgres.connect(stack.settings) as connection:
-        return heartbeat.said(connection)["transaction"].trouble or ""
+        return read(connection, heartbeat.read_all)["transaction"].trouble or ""
 
 
 @pytest.mark.parametrize(

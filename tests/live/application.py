@@ -20,6 +20,7 @@ from kafka import KafkaProducer
 from kafka.admin import NewTopic
 
 from tests.stack import Stack, wait_until
+from tests.support.postgres import read
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
 from watershed.operations.audit.audit import audit
@@ -75,9 +76,9 @@ class Application:
     def has_started(self) -> bool:
         """Whether each contract's query has said that it lives."""
         with postgres.connect(self.settings) as connection:
-            return {
-                name for name, one in heartbeat.said(connection).items() if one.heartbeat_at
-            } >= load_contracts(self.settings.schemas_dir).keys()
+            heartbeats = read(connection, heartbeat.read_all)
+        lively = {name for name, beat in heartbeats.items() if beat.at}
+        return lively >= load_contracts(self.settings.schemas_dir).keys()
 
     def log(self, name: str) -> str:
         return (self.settings.schemas_dir.parent / f"{name}.log").read_text()
@@ -110,8 +111,7 @@ class Application:
     def progress(self, event_type: str) -> dict[int, Progress]:
         """The partitions of the topic whose offsets are committed."""
         with postgres.connect(self.settings) as connection:
-            topic_id = progress.topic_id(connection, event_type)
-            return progress.progress(connection, event_type, topic_id) if topic_id else {}
+            return read(connection, progress.read_current, event_type)
 
     def watermark(self, event_type: str) -> datetime | None:
         """The contract's watermark."""
@@ -119,7 +119,7 @@ class Application:
 
     def refusal(self, event_type: str) -> str:
         with postgres.connect(self.settings) as connection:
-            return heartbeat.said(connection)[event_type].refusal or ""
+            return read(connection, heartbeat.read_all)[event_type].refusal or ""
 
     def rows(self, event_type: str) -> list[Any]:
         """Every raw row."""
@@ -146,8 +146,8 @@ class Application:
     def _is_committed(self, event_type: str) -> bool:
         topic = topic_state(self.settings, event_type)
         with postgres.connect(self.settings) as connection:
-            found = progress.progress(connection, event_type, topic.topic_id)
-        return {p: one.next for p, one in found.items()} == topic.end
+            states = read(connection, progress.read, event_type, topic.topic_id)
+        return {partition: state.next for partition, state in states.items()} == topic.end
 
     def wait_refused(self, event_type: str, command: str) -> str:
         """Wait until the contract is refused with this command as its remedy; the refusal."""

@@ -11,16 +11,18 @@ import redis
 
 from tests.progress import commits, is_cached
 from tests.stack import Stack, wait_until
+from watershed.contracts.model import Contract
 from watershed.operations.audit.cache import check_cache
 from watershed.speed import cache
-from watershed.stores import cassandra, postgres
+from watershed.stores.clients import Clients, open_clients
+from watershed.stores.redis import connect
 
 EVENTS = ("--rate", "0", "--count", "2000")
 
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[redis.Redis]:
-    with cache.connect(stack.settings) as connected:
+    with connect(stack.settings) as connected:
         yield connected
 
 
@@ -64,9 +66,8 @@ def test_a_list_read_before_newer_commits_is_not_put_in_their_place(
     stack: Stack, client, produce, transaction, verify
 ) -> None:
     settings = stack.settings
-    with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        places = transaction, connection, session, settings.cassandra_keyspace
-        old = cache.expected(*places)
+    with open_clients(settings) as clients:
+        old = cache.expected(clients, transaction)
         produce(*EVENTS).wait(60)
         verify()
         newer = client.zrange("critical:transaction:Kazan", 0, -1)
@@ -83,9 +84,9 @@ def test_the_audit_looks_again_at_what_a_commit_changed_meanwhile(
     verify()
     read, everything = cache.expected, []
 
-    def expected(*places: Any) -> cache.Change:
-        change = read(*places)
-        if places[-1] is None:
+    def expected(clients: Clients, contract: Contract, entities: Any = None) -> cache.Change:
+        change = read(clients, contract, entities)
+        if entities is None:
             everything.append(change)
             produce(*EVENTS).wait(60)
             wait_until(lambda: commits(stack) > change.sequence, "a commit comes in between")
@@ -93,9 +94,8 @@ def test_the_audit_looks_again_at_what_a_commit_changed_meanwhile(
         return change
 
     def checked() -> list[str]:
-        settings = stack.settings
-        with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-            return check_cache(settings, transaction, connection, session, client).faults
+        with open_clients(stack.settings) as clients:
+            return check_cache(clients, transaction).faults
 
     monkeypatch.setattr(cache, "expected", expected)
     assert checked() == []

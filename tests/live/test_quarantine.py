@@ -17,11 +17,11 @@ from tests.stack import Stack, wait_until
 from watershed.contracts.model import Contract
 from watershed.operations.replay import HEADER
 from watershed.stores import postgres
-from watershed.stores.record_id import Place
+from watershed.stores.record_id import RecordId
 
 
 @pytest.fixture
-def broken(stack: Stack, oracle: Oracle, verify) -> Place:  # type: ignore[no-untyped-def]
+def broken(stack: Stack, oracle: Oracle, verify) -> RecordId:  # type: ignore[no-untyped-def]
     """A record in quarantine."""
     place = send(stack, oracle, b"broken", event(amount=True), "invalid")
     verify()
@@ -35,7 +35,7 @@ def quarantine(stack: Stack, *arguments: str, value: bytes = b"") -> Any:
     return json.loads(done.stdout)
 
 
-def copies(stack: Stack, oracle: Oracle, place: Place) -> list[str]:
+def copies(stack: Stack, oracle: Oracle, place: RecordId) -> list[str]:
     """Where the replays of a record are in Kafka; the oracle is told of them."""
     end = f"/{place.partition}/{place.offset}".encode()
     found = [
@@ -45,10 +45,10 @@ def copies(stack: Stack, oracle: Oracle, place: Place) -> list[str]:
     ]
     for record in found:
         tell(oracle, record)
-    return [str(Place(place.type, record.partition, record.offset)) for record in found]
+    return [str(RecordId(place.type, record.partition, record.offset)) for record in found]
 
 
-def kill_at(stack: Stack, failpoint: str, place: Place, value: bytes) -> None:
+def kill_at(stack: Stack, failpoint: str, place: RecordId, value: bytes) -> None:
     """Replay, killed at a failpoint."""
     (stack.settings.scratch_dir / "failpoint").write_text(failpoint)
     done = run(stack, "quarantine", "replay", str(place), "--value", "-", value=value)
@@ -61,19 +61,19 @@ def test_listed_newest_first_with_counts_by_reason(stack: Stack, oracle: Oracle,
     places = [str(send(stack, oracle, b"one", value, "invalid")) for value in values]
     verify()
     found = quarantine(stack, "list", "transaction", "--limit", "3")
-    assert [one["place"] for one in found["records"]] == places[::-1]
+    assert [one["record"] for one in found["records"]] == places[::-1]
     reasons = [one["rejected"]["reason"] for one in found["records"]]
     assert reasons == ["lossy_number", "out_of_enum", "not_json"]
     for reason in reasons:
         assert found["counts"][reason] == before.get(reason, 0) + 1
     [chosen] = quarantine(stack, "list", "--reason", "out_of_enum", "--limit", "1")["records"]
-    assert chosen["place"] == places[1]
+    assert chosen["record"] == places[1]
     printed = run(stack, "quarantine", "list").stdout.decode()
     assert "\x1b" not in printed
     assert places[0] in printed
 
 
-def test_nothing_is_listed_of_a_time_when_nothing_arrived(stack: Stack, broken: Place) -> None:
+def test_nothing_is_listed_of_a_time_when_nothing_arrived(stack: Stack, broken: RecordId) -> None:
     assert quarantine(stack, "list", "--since", "2999-01-01T00:00:00Z")["records"] == []
     done = run(stack, "quarantine", "list", "--since", "2999-01-01T00:00:00Z")
     assert (done.returncode, b"nothing" in done.stdout) == (0, True)
@@ -85,14 +85,14 @@ def test_shown_whole_with_its_bytes(stack: Stack, oracle: Oracle, verify) -> Non
     valid = send(stack, oracle, b"k", event(), "valid")
     verify()
     assert run(stack, "quarantine", "show", str(place), "--raw").stdout == value
-    found = quarantine(stack, "show", str(place))["record"]
+    found = quarantine(stack, "show", str(place))["content"]
     assert found["rejected"]["reason"] == "not_utf8"
     assert (found["key"], found["value"]) == ({"base64": "/w=="}, {"base64": "eyJicmFuY2giOiJLYXrhbiJ9Cg=="})  # fmt: skip  # noqa: E501
     refused = run(stack, "quarantine", "show", str(valid))
     assert (refused.returncode, b"not in quarantine" in refused.stderr) == (1, True)
 
 
-def test_replayed_once(stack: Stack, oracle: Oracle, broken: Place, verify) -> None:
+def test_replayed_once(stack: Stack, oracle: Oracle, broken: RecordId, verify) -> None:
     value = event()
     done = quarantine(stack, "replay", str(broken), "--value", "-", value=value)
     again = run(stack, "quarantine", "replay", str(broken), "--value", "-", value=value)
@@ -110,7 +110,7 @@ def test_replayed_once(stack: Stack, oracle: Oracle, broken: Place, verify) -> N
     ("failpoint", "found"), [("replay_before_send", False), ("replay_after_send", True)]
 )
 def test_killed_on_the_way_and_sent_once(
-    failpoint: str, found: bool, stack: Stack, oracle: Oracle, broken: Place, verify
+    failpoint: str, found: bool, stack: Stack, oracle: Oracle, broken: RecordId, verify
 ) -> None:
     value = event()
     kill_at(stack, failpoint, broken, value)
@@ -124,7 +124,7 @@ def test_killed_on_the_way_and_sent_once(
 
 
 def test_two_operators_at_once_send_once(
-    stack: Stack, oracle: Oracle, broken: Place, verify
+    stack: Stack, oracle: Oracle, broken: RecordId, verify
 ) -> None:
     def replay(_: int) -> subprocess.CompletedProcess[bytes]:
         return run(stack, "quarantine", "replay", str(broken), "--value", "-", value=event())
@@ -137,7 +137,7 @@ def test_two_operators_at_once_send_once(
 
 
 def test_an_invalid_repair_is_refused_and_leaves_nothing_behind(
-    stack: Stack, oracle: Oracle, broken: Place, verify
+    stack: Stack, oracle: Oracle, broken: RecordId, verify
 ) -> None:
     wrong = event(currency="XXX")
     as_it_was = run(stack, "quarantine", "replay", str(broken))
@@ -167,7 +167,7 @@ def test_a_range_is_replayed_as_far_as_the_contract_accepts_it_now(
     for place in places:
         copies(stack, oracle, place)
     assert (done.returncode, again.returncode) == (1, 1)
-    assert [one["place"] for one in outcomes] == list(map(str, places))
+    assert [one["record"] for one in outcomes] == list(map(str, places))
     assert [bool(one["to"]) for one in outcomes] == [True, False, True]
     assert "mistyped_field" in outcomes[1]["why"]
     assert [one["to"] for one in json.loads(again.stdout)] == [one["to"] for one in outcomes]
@@ -180,7 +180,7 @@ def test_a_range_is_replayed_as_far_as_the_contract_accepts_it_now(
     verify()
 
 
-def test_a_range_without_a_quarantined_record_is_refused(stack: Stack, broken: Place) -> None:
+def test_a_range_without_a_quarantined_record_is_refused(stack: Stack, broken: RecordId) -> None:
     after = broken._replace(offset=broken.offset + 1)
     done = run(stack, "quarantine", "replay", str(after), "--last", str(after.offset + 10))
     assert (done.returncode, b"nothing is in quarantine" in done.stderr) == (1, True)

@@ -76,7 +76,7 @@ def test_default_and_missing_passwords_are_refused(stack: Stack) -> None:
         redis.Redis(port=stack.home.ports.redis).ping()
     with (
         pytest.raises(NoHostAvailable),
-        cassandra.connect(stack.settings, "cassandra", "cassandra"),
+        cassandra.connect_as(stack.settings, "cassandra", "cassandra"),
     ):
         pass
 

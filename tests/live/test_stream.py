@@ -11,6 +11,7 @@ from kafka import KafkaProducer
 from tests.cases import raw
 from tests.oracle import Oracle
 from tests.stack import Stack
+from tests.support.postgres import read
 from watershed.contracts.model import Contract
 from watershed.contracts.validate import MAX_EVENT_BYTES, MAX_KEPT_BYTES
 from watershed.errors import OvertakenError, ProgressError
@@ -79,7 +80,7 @@ def _send(
 def _quarantined(stack: Stack, places: list[tuple[int, int]]) -> set[tuple[str, bytes | None]]:
     parts = {(partition, offset // BLOCK) for partition, offset in places}
     with postgres.connect(stack.settings) as connection:
-        topic_id = progress.topic_id(connection, "transaction")
+        topic_id = read(connection, progress.topic_id, "transaction")
     with cassandra.connect(stack.settings) as session:
         return {
             (row.reason, row.value)
@@ -112,7 +113,7 @@ def _committed(stack: Stack, transaction: Contract) -> tuple[list[flow.Sum], int
         cursor = connection.cursor()
         cursor.execute("SELECT sequence, epoch FROM control.stream WHERE type = 'transaction'")
         sequence, epoch = cursor.fetchone()  # type: ignore[misc]
-        return sorted(flow.stored(connection, transaction, ALWAYS)), sequence, epoch
+        return sorted(read(connection, flow.stored, transaction, ALWAYS)), sequence, epoch
 
 
 def test_a_batch_delivered_again_changes_nothing(

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.live.application import Application, application
 from tests.stack import Stack
 from watershed.operations.audit.snapshot import snapshot
-from watershed.speed import lease, progress, time_index
+from watershed.speed import lease, progress, retention
 from watershed.speed.commit import commit
 from watershed.speed.time_index import OffsetRange
 from watershed.stores import postgres
@@ -44,21 +44,21 @@ def test_commits_are_joined_after_a_day_and_forgotten_after_their_ttl(
     contract = app.contract("aged")
     _commit(app, [0, 2, 4, 299, 300, 302, 86_400])
     with postgres.connect(app.settings) as connection:
-        time_index.prune(connection, contract, START + timedelta(days=1, seconds=350))
+        retention.prune(connection, contract, START + timedelta(days=1, seconds=350))
         assert _index(app) == [(0, 4), (4, 6), (6, 7)]
-        time_index.prune(connection, contract, START + timedelta(days=1, seconds=350))
+        retention.prune(connection, contract, START + timedelta(days=1, seconds=350))
         assert _index(app) == [(0, 4), (4, 6), (6, 7)]
         now = START + timedelta(days=2)
         [whole] = [
-            extent
-            for (_, partition), extent in snapshot(connection, contract, None, now).extents.items()
-            if partition == 0
+            committed
+            for key, committed in snapshot(connection, contract, None, now).partitions.items()
+            if key.partition == 0
         ]
         assert (whole.offsets, whole.stored, whole.faults) == (range(7), 7, [])
         after_ttl = START + timedelta(days=contract.retention.ttl_days, seconds=300)
-        time_index.prune(connection, contract, after_ttl)
+        retention.prune(connection, contract, after_ttl)
         assert _index(app) == [(4, 6), (6, 7)]
-        taken = snapshot(connection, contract, None, after_ttl)
-    [rest] = [extent for (_, partition), extent in taken.extents.items() if partition == 0]
-    assert taken.since is not None
+        later = snapshot(connection, contract, None, after_ttl)
+    [rest] = [committed for key, committed in later.partitions.items() if key.partition == 0]
+    assert later.since is not None
     assert (rest.offsets.stop, rest.faults) == (7, [])

@@ -9,6 +9,7 @@ from uuid import uuid4
 from tests.oracle import Oracle
 from tests.records import event, run, send
 from tests.stack import Stack
+from tests.support.postgres import read
 from watershed.speed import progress
 from watershed.stores import postgres
 
@@ -27,10 +28,10 @@ def test_a_critical_event_is_found_in_every_store(stack: Stack, oracle: Oracle, 
     verify()
     [found] = trace(stack, event_id.upper())["occurrences"]
     with postgres.connect(stack.settings) as connection:
-        committed = progress.sequence(connection, "transaction")
-    assert (found["place"], found["in_kafka"]) == (str(place), True)
-    assert found["kafka_time"] <= found["arrival_time"] <= found["batch"]["committed_at"]
-    assert found["batch"]["sequence"] <= committed
+        committed = read(connection, progress.sequence, "transaction")
+    assert (found["record"], found["in_kafka"]) == (str(place), True)
+    assert found["kafka_time"] <= found["arrival_time"] <= found["commit"]["committed_at"]
+    assert found["commit"]["sequence"] <= committed
     stored = found["stored"]
     assert stored["written_at"] == found["arrival_time"]
     assert stored["fields"]["amount"] == "-99.50"
@@ -48,7 +49,7 @@ def test_a_repeated_event_is_found_as_often_as_it_came(stack: Stack, oracle, ver
     places = [str(send(stack, oracle, event_id.encode(), value, "valid")) for _ in range(2)]
     verify()
     found = trace(stack, event_id, "--type", "transaction")["occurrences"]
-    assert [one["place"] for one in found] == places
+    assert [one["record"] for one in found] == places
     assert [one["stored"]["critical"] for one in found] == [None, None]
 
 
@@ -56,7 +57,7 @@ def test_a_rejected_event_is_found_by_its_kafka_key(stack: Stack, oracle: Oracle
     place = send(stack, oracle, b"not-even-an-id", event(amount="much"), "invalid")
     verify()
     [found] = trace(stack, "not-even-an-id")["occurrences"]
-    assert (found["place"], found["stored"]) == (str(place), None)
+    assert (found["record"], found["stored"]) == (str(place), None)
     assert found["rejected"]["reason"] == "mistyped_field"
     assert b"mistyped_field: amount" in run(stack, "trace", "not-even-an-id").stdout
 

@@ -31,7 +31,7 @@ def _changed(app: Application, old: str, new: str) -> Contract:
 def _start(app: Application, contract: Contract) -> None:
     with postgres.connect(app.settings) as connection:
         at = progress.resume(connection, contract, topic_state(app.settings, "versioned"))
-        contract_versions.take(connection, contract, at)
+        contract_versions.adopt(connection, contract, at)
 
 
 NEW_FIELD = """fields:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watershed.operations.audit.audit import uncovered, unlike_kafka
-from watershed.operations.audit.snapshot import Extent, Snapshot
+from watershed.operations.audit.audit import unlike_kafka, unlike_stored
+from watershed.operations.audit.snapshot import CommitSnapshot, CommittedOffsets
 from watershed.operations.audit.tally import (
-    Found,
+    PartitionTally,
     Tally,
     Total,
     add,
@@ -25,6 +25,8 @@ from watershed.operations.audit.tally import (
     plain,
     without,
 )
+from watershed.stores import raw
+from watershed.stores.record_id import TopicPartition
 from watershed.stores.topics import TopicState
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -74,10 +76,10 @@ def test_what_is_left_without_given_up_ranges() -> None:
     assert without([range(5)], [range(9)]) == []
 
 
-def test_extent_is_cut_where_cassandra_partitions_end() -> None:
-    blocks = Extent(range(65_530, 131_073), 0, 0).blocks
+def test_offsets_are_cut_where_cassandra_partitions_end() -> None:
+    blocks = raw.blocks(range(65_530, 131_073))
     assert blocks == [range(65_530, 65_536), range(65_536, 131_072), range(131_072, 131_073)]
-    assert Extent(range(7, 7), 0, 0).blocks == []
+    assert raw.blocks(range(7, 7)) == []
 
 
 def test_tally_sums_by_window_and_group() -> None:
@@ -143,26 +145,26 @@ def test_first_window_is_whole(ms: int, start_s: int) -> None:
 
 
 def test_counts_must_be_the_committed_ones() -> None:
-    extent = Extent(range(10), 8, 2)
-    assert list(uncovered(extent, Found([], [], 8, 2))) == []
-    assert list(uncovered(extent, Found([], [], 9, 1))) == [
+    committed = CommittedOffsets(range(10), 8, 2)
+    assert list(unlike_stored(committed, PartitionTally([], [], 8, 2))) == []
+    assert list(unlike_stored(committed, PartitionTally([], [], 9, 1))) == [
         "9 raw rows, committed are 8",
         "1 rows in quarantine, committed are 2",
     ]
-    assert list(uncovered(extent, Found([range(3, 5)], [range(7, 8)], 8, 2))) == [
+    assert list(unlike_stored(committed, PartitionTally([range(3, 5)], [range(7, 8)], 8, 2))) == [
         "[3, 5) is in neither raw store nor quarantine",
         "[7, 8) is in both raw store and quarantine",
     ]
 
 
 def test_quarantined_records_may_have_expired_but_raw_rows_not() -> None:
-    extent = Extent(range(10), 8, 2, expired=1, kept_from=5)
-    assert list(uncovered(extent, Found([range(3, 4)], [], 8, 1))) == []
-    assert list(uncovered(extent, Found([range(6, 7)], [], 8, 1))) != []
+    committed = CommittedOffsets(range(10), 8, 2, expired=1, kept_from=5)
+    assert list(unlike_stored(committed, PartitionTally([range(3, 4)], [], 8, 1))) == []
+    assert list(unlike_stored(committed, PartitionTally([range(6, 7)], [], 8, 1))) != []
     assert "[3, 4) is in neither raw store nor quarantine" in list(
-        uncovered(extent, Found([range(3, 4)], [], 7, 2))
+        unlike_stored(committed, PartitionTally([range(3, 4)], [], 7, 2))
     )
-    assert list(uncovered(extent, Found([], [], 8, 0))) != []
+    assert list(unlike_stored(committed, PartitionTally([], [], 8, 0))) != []
 
 
 @pytest.mark.parametrize(
@@ -178,13 +180,16 @@ def test_quarantined_records_may_have_expired_but_raw_rows_not() -> None:
 def test_kafka_must_have_the_committed_vector(
     topic_id: str, begin: int, end: int, fault: str
 ) -> None:
-    taken = Snapshot(
+    committed = CommitSnapshot(
         1,
         "g",
         None,
-        {("g", 0): Extent(range(10), 10, 0), ("old", 0): Extent(range(99), 99, 0)},
+        {
+            TopicPartition("g", 0): CommittedOffsets(range(10), 10, 0),
+            TopicPartition("old", 0): CommittedOffsets(range(99), 99, 0),
+        },
         [],
         [],
     )
     topic = TopicState("transaction", topic_id, {0: begin}, {0: end})
-    assert list(unlike_kafka(taken, topic)) == ([fault] if fault else [])
+    assert list(unlike_kafka(committed, topic)) == ([fault] if fault else [])

@@ -6,19 +6,19 @@ from collections.abc import Set
 
 import pytest
 
-from watershed.operations.audit.cache import Look, absent, faults, is_enough, miscached
-from watershed.operations.audit.cache_content import Content, Entry
+from watershed.operations.audit.cache import Comparison, absent, faults, is_enough, miscached
+from watershed.operations.audit.cache_content import CacheContent, CachedEvent
 
 
 def test_miscached_names_every_kind_of_difference() -> None:
-    entry = Entry(1, "{}")
-    right = Content(
+    entry = CachedEvent(1, "{}")
+    right = CacheContent(
         {("l", "a"): entry, ("l", "b"): entry, ("l", "c"): entry, ("n", "e"): entry},
         {"p": ("1.10", "2"), "r": ("0", "1")},
         frozenset("ln"),
     )
-    wrong = Content(
-        {("l", "b"): Entry(2, "{}"), ("l", "c"): Entry(1, None), ("m", "d"): entry,
+    wrong = CacheContent(
+        {("l", "b"): CachedEvent(2, "{}"), ("l", "c"): CachedEvent(1, None), ("m", "d"): entry,
          ("n", "f"): entry},
         {"p": ("1.1", "2"), "q": (None, None)},
         frozenset("lm"),
@@ -36,35 +36,35 @@ def test_miscached_names_every_kind_of_difference() -> None:
     assert absent(right.only({"n"}), wrong.only({"n"})) == {"n"}
 
 
-NOTHING = Content({}, {}, frozenset())
+NOTHING = CacheContent({}, {}, frozenset())
 WRONG = {"p": ["p: 1 in 1, committed is 2 in 2"]}
 
 
-def look(
+def compared(
     *numbers: int, wrong: dict[str, list[str]] | None = None, absent: Set[str] = frozenset()
-) -> Look:
-    return Look(NOTHING, *numbers, wrong or {}, absent)
+) -> Comparison:
+    return Comparison(NOTHING, *numbers, wrong or {}, absent)
 
 
 @pytest.mark.parametrize(
     ("last", "enough", "found"),
     [
-        (look(10, 10, 10), True, []),
-        (look(10, 10, 10, wrong=WRONG), True, WRONG["p"]),
-        (look(10, 10, 10, absent={"l"}), True, []),
-        (look(12, 11, 13), True, []),
-        (look(12, 11, 13, absent={"l"}), False, []),
-        (look(12, 9, 13), False, ["cache is 4 commits behind: it has 9, committed is 13"]),
-        (look(12, 11, 13, wrong=WRONG), False,
+        (compared(10, 10, 10), True, []),
+        (compared(10, 10, 10, wrong=WRONG), True, WRONG["p"]),
+        (compared(10, 10, 10, absent={"l"}), True, []),
+        (compared(12, 11, 13), True, []),
+        (compared(12, 11, 13, absent={"l"}), False, []),
+        (compared(12, 9, 13), False, ["cache is 4 commits behind: it has 9, committed is 13"]),
+        (compared(12, 11, 13, wrong=WRONG), False,
          ["cache is 2 commits behind: it has 11, committed is 13", *WRONG["p"]]),
-        (look(12, 13, 13, wrong=WRONG), False,
+        (compared(12, 13, 13, wrong=WRONG), False,
          ["for 20 s commits came in between, it has 13, committed is 13", *WRONG["p"]]),
-        (look(10, 12, 10), False, ["cache is 2 commits ahead: it has 12, committed is 10"]),
+        (compared(10, 12, 10), False, ["cache is 2 commits ahead: it has 12, committed is 10"]),
     ],
 )  # fmt: skip
-def test_a_look_at_the_cache_is_enough_or_says_why_not(
-    last: Look, enough: bool, found: list[str]
+def test_a_comparison_of_the_cache_is_enough_or_says_why_not(
+    last: Comparison, enough: bool, found: list[str]
 ) -> None:
-    first = look(10, 9, 11, wrong=WRONG)
+    first = compared(10, 9, 11, wrong=WRONG)
     assert is_enough(first, last) == enough
     assert faults(first, last) == found

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from watershed.contracts.reasons import Reason
 from watershed.operations.quarantine import tallied
 from watershed.stores.quarantine import Rejected
-from watershed.stores.record_id import Place
+from watershed.stores.record_id import RecordId
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 @given(st.integers(0, 10**9 - 1), st.integers(0, 10**18 - 1))
 def test_a_place_is_read_as_it_is_written(partition: int, offset: int) -> None:
-    place = Place("transaction", partition, offset)
-    assert Place.parse(str(place)) == place
+    place = RecordId("transaction", partition, offset)
+    assert RecordId.parse(str(place)) == place
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,12 @@ def test_a_place_is_read_as_it_is_written(partition: int, offset: int) -> None:
 )  # fmt: skip
 def test_anything_else_is_no_place(text: str) -> None:
     with pytest.raises(ValueError, match="type/partition/offset"):
-        Place.parse(text)
+        RecordId.parse(text)
 
 
-def passing(*reasons: Reason) -> Iterator[tuple[Place, Rejected]]:
+def passing(*reasons: Reason) -> Iterator[tuple[RecordId, Rejected]]:
     for offset, reason in enumerate(reasons):
-        yield Place("t", 0, offset), Rejected(0, offset, NOON, NOON, reason, "")
+        yield RecordId("t", 0, offset), Rejected(0, offset, NOON, NOON, reason, "")
 
 
 def test_the_first_are_listed_and_all_are_counted() -> None:
@@ -52,7 +52,7 @@ def test_a_reason_chooses_what_is_listed_not_what_is_counted() -> None:
 
 
 def test_counting_ends_and_says_so() -> None:
-    def endless() -> Iterator[tuple[Place, Rejected]]:
+    def endless() -> Iterator[tuple[RecordId, Rejected]]:
         while True:
             yield from passing(Reason.NOT_JSON)
 

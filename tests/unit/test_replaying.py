@@ -11,12 +11,12 @@ import pytest
 from watershed.contracts.model import Contract
 from watershed.errors import ReplayError
 from watershed.operations.replay import checked, header, unread
-from watershed.stores.record_id import Place
+from watershed.stores.record_id import RecordId
 from watershed.stores.replays import Replay
 from watershed.stores.topics import TopicState
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-PLACE = Place("transaction", 0, 12)
+PLACE = RecordId("transaction", 0, 12)
 
 
 def event(**changes: Any) -> bytes:
@@ -57,7 +57,7 @@ def test_event_time_may_run_ahead_as_far_as_the_contract_says(transaction: Contr
     assert checked(transaction, event(event_time=ahead.isoformat()), NOON)
 
 
-def test_the_header_names_the_place_with_its_generation() -> None:
+def test_the_header_names_the_place_with_its_topic_id() -> None:
     assert header("g-1", PLACE) == ("watershed-replay", b"transaction/g-1/0/12")
 
 

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from watershed.contracts.model import Contract
-from watershed.operations.search import PIECE, as_id, pieces
+from watershed.operations.search import CHUNK, as_id, chunks
 from watershed.operations.trace import Searched, searched
-from watershed.speed.time_index import Span
+from watershed.speed.time_index import BlockOffsets
 from watershed.stores.raw import BLOCK
 from watershed.timestamps import floored
 
@@ -18,9 +18,9 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ID = "8F14E45F-CEEA-467F-A0E6-9D1C2B3A4D5E"
 
 
-def span(start: int, stop: int, minute: int = 0) -> Span:
+def arrived(start: int, stop: int, minute: int = 0) -> BlockOffsets:
     later = NOON + timedelta(minutes=minute)
-    return Span("g", 1, range(start, stop), later, later + timedelta(seconds=1))
+    return BlockOffsets("g", 1, range(start, stop), later, later + timedelta(seconds=1))
 
 
 def test_an_id_is_sought_as_the_raw_store_has_it(transaction: Contract) -> None:
@@ -31,17 +31,17 @@ def test_an_id_is_sought_as_the_raw_store_has_it(transaction: Contract) -> None:
     assert as_id(name, "x") == "x"
 
 
-def test_pieces_are_the_span_and_none_is_in_two_blocks() -> None:
-    one = span(BLOCK + 5, 2 * BLOCK)
-    cut = list(pieces([one]))
-    assert [offset for piece in cut for offset in piece.offsets] == list(one.offsets)
-    assert all(len(piece.offsets) <= PIECE for piece in cut)
-    assert {piece.offsets.start // BLOCK for piece in cut} == {1}
-    assert all(piece[:2] == ("g", 1) for piece in cut)
+def test_chunks_are_all_of_a_range_and_none_is_in_two_blocks() -> None:
+    whole = arrived(BLOCK + 5, 2 * BLOCK)
+    cut = list(chunks([whole]))
+    assert [offset for chunk in cut for offset in chunk.offsets] == list(whole.offsets)
+    assert all(len(chunk.offsets) <= CHUNK for chunk in cut)
+    assert {chunk.offsets.start // BLOCK for chunk in cut} == {1}
+    assert all(chunk[:2] == ("g", 1) for chunk in cut)
 
 
 def test_a_search_says_what_arrived_where_it_looked() -> None:
-    assert searched([span(5, 9, 2), span(0, 5, 1)], 7) == Searched(
+    assert searched([arrived(5, 9, 2), arrived(0, 5, 1)], 7) == Searched(
         NOON + timedelta(minutes=1), NOON + timedelta(minutes=2, seconds=1), 7
     )
     assert searched([], 7) == Searched(None, None, 7)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.batch import facts
 from watershed.batch.facts import TIME, report_of
@@ -100,9 +100,9 @@ def opening(contract: Contract) -> Generated:
     )
 
 
-def hourly(connection: Connection, contract: Contract) -> Generated:
+def hourly(cursor: Cursor, contract: Contract) -> Generated:
     """Sums of facts by the hour they happened in, per interval that brought them."""
-    types = facts.columns(connection, contract.type)
+    types = facts.columns(cursor, contract.type)
     said = report_of(contract).hourly
     return Generated(
         f"{contract.type}_hourly",
@@ -120,12 +120,11 @@ def hourly(connection: Connection, contract: Contract) -> Generated:
     )  # fmt: skip
 
 
-def ensure_tables(connection: Connection, contract: Contract) -> None:
-    """Make the four tables, uncommitted; refuse ones that a different contract made."""
-    by_interval, by_hour = interval(contract), hourly(connection, contract)
+def ensure_tables(cursor: Cursor, contract: Contract) -> None:
+    """Make the four tables; refuse ones that a different contract made."""
+    by_interval, by_hour = interval(contract), hourly(cursor, contract)
     for one in (by_interval, by_hour, final(contract), opening(contract)):
-        _ensure(connection, one)
-    cursor = connection.cursor()
+        _ensure(cursor, one)
     cursor.execute(
         sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (interval_start)").format(
             sql.Identifier(f"{by_hour.name}_interval_start"), by_hour.identifier
@@ -138,15 +137,14 @@ def ensure_tables(connection: Connection, contract: Contract) -> None:
             unexplained(contract),
         )
     )
-    _ensure_statistics(connection, by_interval, differences(contract))
+    _ensure_statistics(cursor, by_interval, differences(contract))
 
 
 def _ensure_statistics(
-    connection: Connection, table: Generated, expressions: Iterable[sql.Composable]
+    cursor: Cursor, table: Generated, expressions: Iterable[sql.Composable]
 ) -> None:
     """Let the planner know these values, else it thinks that none is 0: at once, where the table
     is full already."""
-    cursor = connection.cursor()
     wanted = {f"{table.name}_difference_{n}": one for n, one in enumerate(expressions)}
     for name, expression in wanted.items():
         cursor.execute(
@@ -163,10 +161,8 @@ def _ensure_statistics(
         cursor.execute(sql.SQL("ANALYZE {}").format(table.identifier))
 
 
-def add_final(
-    connection: Connection, contract: Contract, deltas: sql.Composable, values: Any
-) -> None:
-    """Add a query's interval_start, groups, values and events to the totals, uncommitted."""
+def add_final(cursor: Cursor, contract: Contract, deltas: sql.Composable, values: Any) -> None:
+    """Add a query's interval_start, groups, values and events to the totals."""
     names = {
         "final": final(contract).identifier,
         "deltas": deltas,
@@ -174,7 +170,6 @@ def add_final(
         "measure": sql.Identifier(contract.measure[0]),
         "count": sql.Identifier(COUNT),
     }
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
             "INSERT INTO {final} AS s (arrival_day, {groups}, {measure}, {count})"
@@ -205,10 +200,9 @@ def differences(contract: Contract) -> tuple[sql.Composed, sql.Composed]:
     ), difference.format(*map(sql.Identifier, (COUNT, "duplicate_count", "flow_count")))
 
 
-def _ensure(connection: Connection, generated: Generated) -> None:
-    cursor = connection.cursor()
+def _ensure(cursor: Cursor, generated: Generated) -> None:
     wanted = {name: kind for name, (kind, _) in generated.columns.items()}
-    found = {c: one.type for c, one in facts.columns(connection, generated.name).items()}
+    found = {c: one.type for c, one in facts.columns(cursor, generated.name).items()}
     if found and found != wanted:
         raise StoreError(
             f"report.{generated.name} has other columns than the contract's report",

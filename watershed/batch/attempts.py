@@ -7,19 +7,21 @@ Of two attempts that overlap, the newer alone may publish.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
-from watershed.errors import AttemptError, LeaseHeldError
-from watershed.stores.locks import holder_of, try_lock_session, unlock_session
+from watershed.errors import AttemptError
+from watershed.stores import locks
+from watershed.stores.postgres import transaction
 
 
 @dataclass(frozen=True)
@@ -52,35 +54,32 @@ class Loaded(NamedTuple):
 
 
 def begin(
-    connection: Connection,
+    cursor: Cursor,
     contract: Contract,
     intervals: Sequence[Interval],
     snapshot: int,
     query_sha256: str,
     run_id: str,
 ) -> Attempt:
-    """Begin an attempt at adjacent intervals, as :func:`intervals.plan` gives them; commits.
+    """Begin an attempt at adjacent intervals, as :func:`plan.plan` gives them.
 
     Older attempts that overlap it can no longer be published.
     """
     start, end = intervals[0].start, intervals[-1].end
-    with connection:
-        cursor = connection.cursor()
-        cursor.execute(
-            "INSERT INTO control.attempt (type, start_at, end_at, snapshot, query_sha256,"
-            " contract_version, run_id) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING attempt",
-            [contract.type, start, end, snapshot, query_sha256, contract.version, run_id],
-        )
-        [number] = cursor.fetchone() or [0]
-        rows = [(number, *interval) for interval in intervals]
-        statement = "INSERT INTO control.attempt_interval (attempt, start_at, end_at) VALUES %s"
-        execute_values(cursor, statement, rows)
-        return read(connection, number)
+    cursor.execute(
+        "INSERT INTO control.attempt (type, start_at, end_at, snapshot, query_sha256,"
+        " contract_version, run_id) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING attempt",
+        [contract.type, start, end, snapshot, query_sha256, contract.version, run_id],
+    )
+    [number] = cursor.fetchone() or [0]
+    rows = [(number, *interval) for interval in intervals]
+    statement = "INSERT INTO control.attempt_interval (attempt, start_at, end_at) VALUES %s"
+    execute_values(cursor, statement, rows)
+    return read(cursor, number)
 
 
-def read(connection: Connection, attempt: int) -> Attempt:
-    """The attempt of a number, in this connection's transaction. Raises AttemptError."""
-    cursor = connection.cursor()
+def read(cursor: Cursor, attempt: int) -> Attempt:
+    """The attempt of a number. Raises AttemptError."""
     cursor.execute(
         "SELECT attempt, type, start_at, end_at, snapshot, query_sha256, contract_version, run_id"
         " FROM control.attempt WHERE attempt = %s",
@@ -98,35 +97,60 @@ def read(connection: Connection, attempt: int) -> Attempt:
     return Attempt(*[*found, intervals])
 
 
-def of_run(connection: Connection, event_type: str, run_id: str) -> Attempt | None:
-    """A run's last attempt, in this connection's transaction; None before one."""
-    cursor = connection.cursor()
+def of_run(cursor: Cursor, event_type: str, run_id: str) -> Attempt | None:
+    """A run's last attempt; None before one."""
     cursor.execute(
         "SELECT max(attempt) FROM control.attempt WHERE type = %s AND run_id = %s",
         [event_type, run_id],
     )
     [found] = cursor.fetchone() or [None]
-    return read(connection, found) if found is not None else None
+    return read(cursor, found) if found is not None else None
 
 
-def snapshots(
-    connection: Connection, event_type: str, intervals: Sequence[Interval]
-) -> dict[datetime, int]:
-    """The snapshot that the ledger names for each final one of adjacent intervals, by its start;
-    in this connection's transaction."""
-    cursor = connection.cursor()
+def is_published(cursor: Cursor, attempt: Attempt) -> bool:
+    """Whether all intervals of an attempt were published."""
+    return _is_set(cursor, "published_at", attempt)
+
+
+def is_checked(cursor: Cursor, attempt: Attempt) -> bool:
+    """Whether every quality check of an attempt had passed."""
+    return _is_set(cursor, "checked_at", attempt)
+
+
+def is_loaded(cursor: Cursor, attempt: Attempt) -> bool:
+    """Whether an attempt's job has filled its staging table."""
+    return _is_set(cursor, "loaded_at", attempt)
+
+
+def _is_set(cursor: Cursor, column: str, attempt: Attempt) -> bool:
     cursor.execute(
-        "SELECT i.start_at, a.snapshot FROM control.interval AS i"
-        " JOIN control.attempt AS a USING (attempt)"
-        " WHERE i.type = %s AND i.start_at >= %s AND i.end_at <= %s",
-        [event_type, intervals[0].start, intervals[-1].end],
+        f"SELECT {column} IS NOT NULL FROM control.attempt WHERE attempt = %s", [attempt.attempt]
     )
-    return dict(cursor.fetchall())
+    [is_set] = cursor.fetchone() or [False]
+    return bool(is_set)
 
 
-def refuse_overtaken(connection: Connection, attempt: Attempt) -> None:
+def events_of(cursor: Cursor, attempt: Attempt, interval: Interval) -> int | None:
+    """How many events were loaded of an interval; None where it was not."""
+    cursor.execute(
+        "SELECT events FROM control.attempt_interval WHERE attempt = %s AND start_at = %s",
+        [attempt.attempt, interval.start],
+    )
+    [events] = cursor.fetchone() or [None]
+    return events
+
+
+def note_published(cursor: Cursor, attempt: Attempt) -> None:
+    """Note that all intervals of an attempt are published."""
+    cursor.execute(
+        "UPDATE control.attempt SET published_at = coalesce(published_at, clock_timestamp())"
+        " WHERE attempt = %s",
+        [attempt.attempt],
+    )
+
+
+def check_newest(cursor: Cursor, attempt: Attempt) -> None:
     """Raise AttemptError when a newer attempt overlaps this one: that alone may publish."""
-    cursor = connection.cursor()
     cursor.execute(
         "SELECT max(attempt) FROM control.attempt"
         " WHERE type = %s AND start_at < %s AND end_at > %s",
@@ -142,15 +166,14 @@ def refuse_overtaken(connection: Connection, attempt: Attempt) -> None:
 
 
 def note_loaded(connection: Connection, attempt: Attempt, loaded: Sequence[Loaded]) -> None:
-    """Note what was read of each interval; commits. Raises AttemptError for other intervals."""
+    """Note what was read of each interval. Raises AttemptError for other intervals."""
     if tuple(one.interval for one in loaded) != attempt.intervals:
         raise AttemptError(
             f"attempt {attempt.attempt}: what was loaded is not what was asked for",
             "begin a new attempt",
         )
-    with connection:
-        reset(connection, attempt)
-        cursor = connection.cursor()
+    with transaction(connection) as cursor:
+        reset(cursor, attempt)
         for one in loaded:
             cursor.execute(
                 "UPDATE control.attempt_interval SET events = %s, repeated = %s, unmatched = %s"
@@ -164,9 +187,8 @@ def note_loaded(connection: Connection, attempt: Attempt, loaded: Sequence[Loade
         )
 
 
-def loaded(connection: Connection, attempt: Attempt) -> list[Loaded]:
-    """What was noted of each interval, in order, in this connection's transaction."""
-    cursor = connection.cursor()
+def loaded(cursor: Cursor, attempt: Attempt) -> list[Loaded]:
+    """What was noted of each interval, in order."""
     cursor.execute(
         "SELECT start_at, end_at, events, repeated, unmatched FROM control.attempt_interval"
         " WHERE attempt = %s AND events IS NOT NULL ORDER BY start_at",
@@ -175,9 +197,8 @@ def loaded(connection: Connection, attempt: Attempt) -> list[Loaded]:
     return [Loaded(Interval(start, end), *rest) for start, end, *rest in cursor.fetchall()]
 
 
-def reset(connection: Connection, attempt: Attempt) -> None:
-    """Forget what an attempt had loaded and checked, uncommitted."""
-    cursor = connection.cursor()
+def reset(cursor: Cursor, attempt: Attempt) -> None:
+    """Forget what an attempt had loaded and checked."""
     cursor.execute(
         "UPDATE control.attempt SET loaded_at = NULL, checks = NULL, checked_at = NULL"
         " WHERE attempt = %s",
@@ -190,20 +211,6 @@ def reset(connection: Connection, attempt: Attempt) -> None:
     )
 
 
-@contextmanager
-def enriching(connection: Connection, event_type: str) -> Iterator[None]:
-    """Be the only one who loads a contract's intervals, however this process ends.
-
-    Raises LeaseHeldError when another run does. The connection must live as long as the work.
-    """
-    what = f"enriching {event_type}"
-    if not try_lock_session(connection, what):
-        raise LeaseHeldError(
-            f"intervals of {event_type} are being loaded by {holder_of(connection, what)}",
-            "wait until that run has ended, then try again",
-        )
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            unlock_session(connection, what)
+def enriching(connection: Connection, event_type: str) -> AbstractContextManager[None]:
+    """Be the only one who loads a contract's intervals: :func:`watershed.stores.locks.hold`."""
+    return locks.hold(connection, f"enriching {event_type}")

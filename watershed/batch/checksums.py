@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.batch import aggregates, facts
 from watershed.contracts.model import Contract
@@ -18,7 +18,7 @@ HASHED = sql.SQL(
 
 
 def checksum(
-    connection: Connection,
+    cursor: Cursor,
     table: sql.Identifier,
     where: sql.Composable = sql.SQL("TRUE"),  # noqa: B008  # immutable
     values: Any = (),
@@ -27,18 +27,14 @@ def checksum(
 
     The same rows give the same text in any order, in sessions of the time zone UTC.
     """
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL("SELECT {} FROM {} AS found WHERE {}").format(HASHED, table, where), values
     )
     return _text(*cursor.fetchone())  # type: ignore[misc]  # an aggregate gives one row
 
 
-def checksums_by(
-    connection: Connection, table: sql.Identifier, column: str, least: Any
-) -> dict[Any, str]:
+def checksums_by(cursor: Cursor, table: sql.Identifier, column: str, least: Any) -> dict[Any, str]:
     """The checksum of the rows of each value of a column, from ``least`` on."""
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL("SELECT {by}, {} FROM {} AS found WHERE {by} >= %s GROUP BY {by}").format(
             HASHED, table, by=sql.Identifier(column)
@@ -52,15 +48,15 @@ def _text(rows: int, total: Decimal) -> str:
     return f"{rows}-{int(total) % 2**64:016x}"
 
 
-def checksums(connection: Connection, contract: Contract) -> dict[str, str]:
+def checksums(cursor: Cursor, contract: Contract) -> dict[str, str]:
     """The checksum of every table of the contract's report, by name; in one transaction's view."""
     tables = [
         aggregates.interval(contract).name,
-        aggregates.hourly(connection, contract).name,
+        aggregates.hourly(cursor, contract).name,
         aggregates.final(contract).name,
         aggregates.opening(contract).name,
     ]
     return {
-        name: checksum(connection, sql.Identifier(facts.SCHEMA, name))
+        name: checksum(cursor, sql.Identifier(facts.SCHEMA, name))
         for name in (contract.type, *tables)
     }

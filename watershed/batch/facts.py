@@ -15,10 +15,12 @@ from typing import NamedTuple
 from psycopg2 import sql
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract, Report
 from watershed.errors import StoreError
+from watershed.stores.postgres import transaction
 
 SCHEMA = "report"
 PARTS = "report_parts"
@@ -54,9 +56,8 @@ def report_of(contract: Contract) -> Report:
     return contract.report
 
 
-def columns(connection: Connection, name: str, schema: str = SCHEMA) -> dict[str, Column]:
+def columns(cursor: Cursor, name: str, schema: str = SCHEMA) -> dict[str, Column]:
     """The columns of a table in their order; none when there is no such table."""
-    cursor = connection.cursor()
     cursor.execute(
         "SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull FROM pg_attribute"
         " WHERE attrelid = to_regclass(format('%%I.%%I', %s, %s)) AND attnum > 0"
@@ -66,16 +67,15 @@ def columns(connection: Connection, name: str, schema: str = SCHEMA) -> dict[str
     return {column: Column(*rest) for column, *rest in cursor.fetchall()}
 
 
-def _check_columns(connection: Connection, contract: Contract) -> None:
+def _check_columns(cursor: Cursor, contract: Contract) -> None:
     """Raise StoreError unless the table has what publishing writes and reads, and has parts."""
-    found = columns(connection, contract.type)
+    found = columns(cursor, contract.type)
     report = report_of(contract)
     needed = [contract.event_id, contract.event_time, contract.measure[1]]
     needed += [*contract.flow.group_by.values(), *report.hourly.group_by, *report.hourly.sum]
     missing = [f"{name} {kind}" for name, kind in PIPELINE.items()
                if name not in found or found[name].type != kind]  # fmt: skip
     missing += [name for name in dict.fromkeys(needed) if name not in found]
-    cursor = connection.cursor()
     cursor.execute("SELECT pg_get_partkeydef(%s::regclass)", [f"{SCHEMA}.{contract.type}"])
     [partitioned] = cursor.fetchone() or [None]
     if missing or partitioned != "RANGE (interval_start)":
@@ -86,31 +86,30 @@ def _check_columns(connection: Connection, contract: Contract) -> None:
         )
 
 
-def ensure_table(connection: Connection, contract: Contract, declaration: str) -> None:
-    """Make the table by its statement, or add the columns to it that are new; uncommitted.
+def ensure_table(cursor: Cursor, contract: Contract, declaration: str) -> None:
+    """Make the table by its statement, or add the columns to it that are new.
 
     Raises StoreError for any other change, and for a table that lacks what publishing needs.
     """
-    if columns(connection, contract.type):
-        _extend(connection, contract, _declared(connection, contract, declaration))
+    if columns(cursor, contract.type):
+        _extend(cursor, contract, _declared(cursor, contract, declaration))
     else:
-        connection.cursor().execute(declaration)
-    _check_columns(connection, contract)
+        cursor.execute(declaration)
+    _check_columns(cursor, contract)
 
 
-def _declared(connection: Connection, contract: Contract, declaration: str) -> dict[str, Column]:
+def _declared(cursor: Cursor, contract: Contract, declaration: str) -> dict[str, Column]:
     """The columns that the file declares: made in a schema of that name that is then forgotten."""
-    cursor = connection.cursor()
     cursor.execute("SAVEPOINT declared")
     cursor.execute(f"ALTER SCHEMA {SCHEMA} RENAME TO report_kept; CREATE SCHEMA {SCHEMA}")
     cursor.execute(declaration)
-    found = columns(connection, contract.type)
+    found = columns(cursor, contract.type)
     cursor.execute("ROLLBACK TO SAVEPOINT declared")
     return found
 
 
-def _extend(connection: Connection, contract: Contract, declared: dict[str, Column]) -> None:
-    found = columns(connection, contract.type)
+def _extend(cursor: Cursor, contract: Contract, declared: dict[str, Column]) -> None:
+    found = columns(cursor, contract.type)
     added = {name: one for name, one in declared.items() if name not in found}
     changed = [name for name, one in found.items() if declared.get(name) != one]
     changed += [name for name, one in added.items() if not one.nullable]
@@ -122,20 +121,19 @@ def _extend(connection: Connection, contract: Contract, declared: dict[str, Colu
             " fills it",
         )
     for name, one in added.items():
-        connection.cursor().execute(
+        cursor.execute(
             sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
                 table(contract), sql.Identifier(name), sql.SQL(one.type)
             )
         )
 
 
-def ensure_part(connection: Connection, contract: Contract, start: datetime) -> None:
-    """Make the table of the month that ``start`` is in, uncommitted.
+def ensure_part(cursor: Cursor, contract: Contract, start: datetime) -> None:
+    """Make the table of the month that ``start`` is in.
 
     It is made alone and then attached, which lets queries of the fact table go on meanwhile.
     """
     name, month = part(contract, start)
-    cursor = connection.cursor()
     cursor.execute("SELECT to_regclass(format('%%I.%%I', %s, %s))", [PARTS, name])
     if cursor.fetchone() != (None,):
         return
@@ -150,15 +148,14 @@ def ensure_part(connection: Connection, contract: Contract, start: datetime) -> 
 
 
 def summarize(connection: Connection, contract: Contract, starts: Iterable[datetime]) -> None:
-    """Let block indexes know what was added to the months of ``starts``; commits.
+    """Let block indexes know what was added to the months of ``starts``.
 
     By itself PostgreSQL does so when it vacuums the month, which an addition of a fifth brings
     about; until then a question about today would read all that was added since. A month that is
     being vacuumed is left to that: it would be cancelled after a second of waiting for it.
     """
     parts = {f"{PARTS}.{part(contract, start)[0]}" for start in starts}
-    with suppress(LockNotAvailable), connection:
-        cursor = connection.cursor()
+    with suppress(LockNotAvailable), transaction(connection) as cursor:
         cursor.execute("SET LOCAL lock_timeout = '500ms'")
         cursor.execute(
             "SELECT brin_summarize_new_values(indexrelid) FROM pg_index"
@@ -169,12 +166,11 @@ def summarize(connection: Connection, contract: Contract, starts: Iterable[datet
         )
 
 
-def drop_parts(connection: Connection, contract: Contract, before: datetime) -> int:
-    """Drop the months that end at ``before`` or earlier, uncommitted; how many.
+def drop_parts(cursor: Cursor, contract: Contract, before: datetime) -> int:
+    """Drop the months that end at ``before`` or earlier; how many.
 
     Queries of the fact table wait meanwhile, and it waits for them.
     """
-    cursor = connection.cursor()
     cursor.execute(
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
         " WHERE inhparent = %s::regclass ORDER BY relname",

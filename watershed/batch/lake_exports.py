@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.batch.expiry import EXPIRY_MARGIN
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
-from watershed.errors import LeaseHeldError
 from watershed.speed import progress, time_index
-from watershed.stores.locks import holder_of, try_lock_session, unlock_session
-from watershed.stores.reference import Content
+from watershed.stores import locks
+from watershed.stores.postgres import transaction
+from watershed.stores.reference import TableContent
 
 DAY = timedelta(days=1)
 
@@ -40,18 +40,15 @@ def folder(contract: Contract, day: date) -> str:
     return f"{contract.type}/date={day}"
 
 
-def days(connection: Connection, contract: Contract, now: datetime) -> Days:
-    """What there is to export, in this connection's transaction.
+def days(cursor: Cursor, contract: Contract, now: datetime) -> Days:
+    """What there is to export.
 
     The time index begins with the first day of which raw rows may be left.
     """
-    topic_id = progress.topic_id(connection, contract.type)
-    partitions = progress.progress(connection, contract.type, topic_id) if topic_id else {}
-    watermark = progress.watermark(partitions)
-    first = time_index.oldest(connection, contract.type)
+    watermark = progress.complete_until(cursor, contract.type)
+    first = time_index.oldest(cursor, contract.type)
     if watermark is None or first is None:
         return Days([], [], None)
-    cursor = connection.cursor()
     cursor.execute("SELECT day FROM control.lake_export WHERE type = %s", [contract.type])
     exported = {day for (day,) in cursor.fetchall()}
     whole = (watermark.date() - first.date()).days
@@ -61,26 +58,15 @@ def days(connection: Connection, contract: Contract, now: datetime) -> Days:
     return Days(open_days[len(expired) :], expired, watermark.date())
 
 
-@contextmanager
-def exporting(connection: Connection, contract: Contract) -> Iterator[None]:
-    """Be the only one who exports a contract's days. Raises LeaseHeldError when another does."""
-    what = f"exporting {contract.type}"
-    if not try_lock_session(connection, what):
-        raise LeaseHeldError(
-            f"{holder_of(connection, what)} is exporting {contract.type}",
-            "wait for it: it takes every day that is due",
-        )
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            unlock_session(connection, what)
+def exporting(connection: Connection, contract: Contract) -> AbstractContextManager[None]:
+    """Be the only one who exports a contract's days: :func:`watershed.stores.locks.hold`."""
+    return locks.hold(connection, f"exporting {contract.type}")
 
 
-def record(connection: Connection, contract: Contract, day: date, content: Content) -> None:
-    """Let a day count, whose folder is in place; commits."""
-    with connection:
-        connection.cursor().execute(
+def record(connection: Connection, contract: Contract, day: date, content: TableContent) -> None:
+    """Let a day count, whose folder is in place."""
+    with transaction(connection) as cursor:
+        cursor.execute(
             "INSERT INTO control.lake_export (type, day, folder, rows, checksum)"
             " VALUES (%s, %s, %s, %s, %s)",
             [contract.type, day, folder(contract, day), *content],

@@ -1,4 +1,4 @@
-"""The statements that put one interval of an attempt in place of what was published of it.
+"""The statements that put one interval of an attempt in target of what was published of it.
 
 All run in the publisher's transaction. A *rival* is a fact of another interval that has the id of
 an event, and arrived within the contract's lookback of it: the event is then a duplicate, whichever
@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.batch import aggregates, facts, staging_table
 from watershed.batch.attempts import Attempt
@@ -34,7 +34,7 @@ class Conflicts(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Place:
+class PublishTarget:
     """What is replaced: an interval of a contract, from an attempt."""
 
     contract: Contract
@@ -77,20 +77,23 @@ class Place:
             "examples": EXAMPLES,
         }
 
-    def run(self, connection: Connection, statement: str, **names: sql.Composable) -> Any:
-        """Run a statement; its cursor."""
-        cursor = connection.cursor()
+    def run(self, cursor: Cursor, statement: str, **names: sql.Composable) -> None:
+        """Run a statement."""
         cursor.execute(sql.SQL(statement).format(**self.names, **names), self.values)
-        return cursor
+
+    def row(self, cursor: Cursor, statement: str) -> Any:
+        """The one row that a statement returns."""
+        self.run(cursor, statement)
+        return cursor.fetchone()
 
 
-def find_rivals(connection: Connection, place: Place) -> None:
+def find_rivals(cursor: Cursor, target: PublishTarget) -> None:
     """Make the table ``rival`` of this transaction: events' ids, and the payload that counts.
 
     The bounds on the fact's interval let the planner leave out all other months.
     """
-    place.run(
-        connection,
+    target.run(
+        cursor,
         "CREATE TEMPORARY TABLE rival ON COMMIT DROP AS"
         " SELECT DISTINCT ON (fact.{id}) fact.{id} AS event_id, fact.payload_hash"
         " FROM {staging} AS event JOIN {fact} AS fact ON fact.{id} = event.{id}"
@@ -102,15 +105,15 @@ def find_rivals(connection: Connection, place: Place) -> None:
         " ORDER BY fact.{id}, fact.arrival_time, fact.topic_id, fact.kafka_partition,"
         " fact.kafka_offset",
     )
-    connection.cursor().execute("ANALYZE rival")
+    cursor.execute("ANALYZE rival")
 
 
-def replace_facts(connection: Connection, place: Place) -> None:
+def replace_facts(cursor: Cursor, target: PublishTarget) -> None:
     """The first of each id, unless it has a rival."""
-    columns = identifiers(facts.columns(connection, place.contract.type))
-    place.run(connection, "DELETE FROM {fact} WHERE interval_start = %(start)s")
-    place.run(
-        connection,
+    columns = identifiers(facts.columns(cursor, target.contract.type))
+    target.run(cursor, "DELETE FROM {fact} WHERE interval_start = %(start)s")
+    target.run(
+        cursor,
         "INSERT INTO {fact} ({columns}) SELECT {columns} FROM {staging} AS event"
         " WHERE interval_start = %(start)s AND is_first"
         " AND NOT EXISTS (SELECT FROM rival WHERE event_id = event.{id})",
@@ -118,26 +121,26 @@ def replace_facts(connection: Connection, place: Place) -> None:
     )
 
 
-def replace_sums(connection: Connection, place: Place) -> None:
+def replace_sums(cursor: Cursor, target: PublishTarget) -> None:
     """The interval's hourly sums, its rows beside the flow, and its part of the running total."""
-    _replace_hourly(connection, place)
+    _replace_hourly(cursor, target)
     own = "SELECT interval_start, {groups}, {sign}{measure}, {sign}{count} FROM {interval}"
     own += " WHERE interval_start = %(start)s"
-    old, new = (sql.SQL(own).format(**place.names, sign=sql.SQL(s)) for s in ("-", "+"))
-    aggregates.add_final(connection, place.contract, old, place.values)
-    _replace_interval(connection, place)
-    aggregates.add_final(connection, place.contract, new, place.values)
+    old, new = (sql.SQL(own).format(**target.names, sign=sql.SQL(s)) for s in ("-", "+"))
+    aggregates.add_final(cursor, target.contract, old, target.values)
+    _replace_interval(cursor, target)
+    aggregates.add_final(cursor, target.contract, new, target.values)
 
 
-def _replace_hourly(connection: Connection, place: Place) -> None:
-    table = aggregates.hourly(connection, place.contract)
-    said = facts.report_of(place.contract).hourly
+def _replace_hourly(cursor: Cursor, target: PublishTarget) -> None:
+    table = aggregates.hourly(cursor, target.contract)
+    said = facts.report_of(target.contract).hourly
     sums = listed(sql.SQL("sum({})").format(sql.Identifier(name)) for name in said.sum)
-    place.run(
-        connection, "DELETE FROM {table} WHERE interval_start = %(start)s", table=table.identifier
+    target.run(
+        cursor, "DELETE FROM {table} WHERE interval_start = %(start)s", table=table.identifier
     )
-    place.run(
-        connection,
+    target.run(
+        cursor,
         "INSERT INTO {table} (interval_start, event_hour, {by}, {added}, {count})"
         " SELECT interval_start, date_trunc('hour', {time}, 'UTC') AS _hour, {by}, {sums}, count(*)"
         " FROM {fact} WHERE interval_start = %(start)s GROUP BY interval_start, _hour, {by}",
@@ -148,15 +151,15 @@ def _replace_hourly(connection: Connection, place: Place) -> None:
     )
 
 
-def _replace_interval(connection: Connection, place: Place) -> None:
+def _replace_interval(cursor: Cursor, target: PublishTarget) -> None:
     """Duplicates are counted by what makes them ones, not as what is left: a fact that is missing
     has no explanation then. The flow has both.
 
     No column of a contract begins with an underscore.
     """
-    place.run(connection, "DELETE FROM {interval} WHERE interval_start = %(start)s")
-    place.run(
-        connection,
+    target.run(cursor, "DELETE FROM {interval} WHERE interval_start = %(start)s")
+    target.run(
+        cursor,
         "INSERT INTO {interval}"
         " SELECT %(start)s, {groups}, sum(_fact), sum(_facts),"
         "  sum(_repeated), sum(_events), sum(_flow), sum(_flow_events)"
@@ -173,10 +176,10 @@ def _replace_interval(connection: Connection, place: Place) -> None:
     )
 
 
-def note_conflicts(connection: Connection, place: Place) -> Conflicts:
+def note_conflicts(cursor: Cursor, target: PublishTarget) -> Conflicts:
     """Note duplicates whose payload is not that of the event that counts."""
-    cursor = place.run(
-        connection,
+    row = target.row(
+        cursor,
         "WITH found AS ("
         "  SELECT event.topic_id, event.kafka_partition, event.kafka_offset,"
         "   event.{id}::text AS event_id"
@@ -194,13 +197,13 @@ def note_conflicts(connection: Connection, place: Place) -> Conflicts:
         " ) SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM added),"
         " ARRAY(SELECT DISTINCT event_id FROM added ORDER BY event_id LIMIT %(examples)s)",
     )
-    return Conflicts(*cursor.fetchone())
+    return Conflicts(*row)
 
 
-def unexplained(connection: Connection, place: Place) -> int:
+def unexplained(cursor: Cursor, target: PublishTarget) -> int:
     """In how many of the interval's groups batch and flow differ without a reason."""
-    cursor = place.run(
-        connection,
+    [groups] = target.row(
+        cursor,
         "SELECT count(*) FROM {interval} WHERE interval_start = %(start)s AND {unexplained}",
     )
-    return int(cursor.fetchone()[0])
+    return int(groups)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.batch import attempts, facts, staging_table
 from watershed.batch.attempts import Attempt
@@ -20,6 +21,7 @@ from watershed.batch.staging_table import FIRST
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
 from watershed.speed import contract_versions, flow
+from watershed.stores.postgres import transaction
 from watershed.stores.sql_types import listed
 
 LISTED = 3
@@ -37,8 +39,8 @@ class Checked(NamedTuple):
 class _Staged:
     """An attempt's staging table, in the connection's transaction."""
 
-    def __init__(self, connection: Connection, contract: Contract, attempt: Attempt) -> None:
-        self.cursor = connection.cursor()
+    def __init__(self, cursor: Cursor, contract: Contract, attempt: Attempt) -> None:
+        self.cursor = cursor
         self.contract = contract
         self.attempt = attempt
         self.names = {
@@ -68,17 +70,17 @@ class _Staged:
 def check_staging(connection: Connection, contract: Contract, attempt: Attempt) -> list[Checked]:
     """Every check of what was loaded, noted with the attempt; of what is published, as noted.
 
-    The attempt may be published only if all hold. Commits. Raises AttemptError where there is
+    The attempt may be published only if all hold. Raises AttemptError where there is
     nothing to check, or a newer attempt overlaps it.
     """
-    with connection:
-        cursor = connection.cursor()
-        if noted := _published(connection, attempt):
+    with transaction(connection) as cursor:
+        if noted := _published(cursor, attempt):
             return noted
-        attempts.refuse_overtaken(connection, attempt)
-        _refuse_unloaded(connection, attempt)
-        staging_table.hold(connection, attempt)
-        loaded = _Staged(connection, contract, attempt)
+        attempts.check_newest(cursor, attempt)
+        if not attempts.is_loaded(cursor, attempt):
+            raise AttemptError(f"attempt {attempt.attempt} has loaded nothing", "run its Spark job")
+        staging_table.hold(cursor, attempt)
+        loaded = _Staged(cursor, contract, attempt)
         cursor.execute(sql.SQL("ANALYZE {staging}").format(**loaded.names))
         found = [one for check in CHECKS for one in check(loaded)]
         cursor.execute(
@@ -90,9 +92,8 @@ def check_staging(connection: Connection, contract: Contract, attempt: Attempt) 
     return found
 
 
-def _published(connection: Connection, attempt: Attempt) -> list[Checked]:
+def _published(cursor: Cursor, attempt: Attempt) -> list[Checked]:
     """What was noted of an attempt whose rows are gone, since they are published."""
-    cursor = connection.cursor()
     cursor.execute(
         "SELECT checks FROM control.attempt WHERE attempt = %s AND checked_at IS NOT NULL"
         " AND published_at IS NOT NULL AND to_regclass(format('%%I.%%I', %s, %s)) IS NULL",
@@ -100,13 +101,6 @@ def _published(connection: Connection, attempt: Attempt) -> list[Checked]:
     )
     [noted] = cursor.fetchone() or [[]]
     return [Checked(**one) for one in noted]
-
-
-def _refuse_unloaded(connection: Connection, attempt: Attempt) -> None:
-    cursor = connection.cursor()
-    cursor.execute("SELECT loaded_at FROM control.attempt WHERE attempt = %s", [attempt.attempt])
-    if cursor.fetchone() in (None, (None,)):
-        raise AttemptError(f"attempt {attempt.attempt} has loaded nothing", "run its Spark job")
 
 
 def _rows(staged: _Staged) -> Iterator[Checked]:
@@ -160,7 +154,7 @@ def _nulls(staged: _Staged) -> Iterator[Checked]:
 def _range(staged: _Staged) -> Iterator[Checked]:
     """The measure is within the bounds of a version that events came in under."""
     name = staged.contract.measure[1]
-    minimum, maximum = contract_versions.bounds(staged.cursor.connection, staged.contract, name)
+    minimum, maximum = contract_versions.bounds(staged.cursor, staged.contract, name)
     outside = staged.count(
         "SELECT count(*) FROM {staging} WHERE {field} < %(minimum)s OR {field} > %(maximum)s",
         minimum=minimum,

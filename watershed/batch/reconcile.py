@@ -7,14 +7,14 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.batch import aggregates
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 
 
-class Unexplained(NamedTuple):
+class UnexplainedSum(NamedTuple):
     """What batch and removed duplicates have more than the flow, in one interval and group."""
 
     interval_start: datetime
@@ -28,17 +28,16 @@ class Reconciled(NamedTuple):
 
     compared: int
     duplicates: int
-    unexplained: list[Unexplained]
+    unexplained: list[UnexplainedSum]
 
 
-def reconcile(connection: Connection, contract: Contract, within: Interval) -> Reconciled:
-    """Compare the published intervals that begin in a range, in this connection's transaction."""
-    compared, duplicates = _count(connection, contract, within)
-    return Reconciled(compared, duplicates, _unexplained(connection, contract, within))
+def reconcile(cursor: Cursor, contract: Contract, within: Interval) -> Reconciled:
+    """Compare the published intervals that begin in a range."""
+    compared, duplicates = _count(cursor, contract, within)
+    return Reconciled(compared, duplicates, _unexplained(cursor, contract, within))
 
 
-def _count(connection: Connection, contract: Contract, within: Interval) -> tuple[int, int]:
-    cursor = connection.cursor()
+def _count(cursor: Cursor, contract: Contract, within: Interval) -> tuple[int, int]:
     cursor.execute(
         sql.SQL(
             "SELECT count(*), coalesce(sum(duplicate_count), 0)::bigint FROM {}"
@@ -50,10 +49,9 @@ def _count(connection: Connection, contract: Contract, within: Interval) -> tupl
     return compared, duplicates
 
 
-def _unexplained(connection: Connection, contract: Contract, within: Interval) -> list[Unexplained]:
+def _unexplained(cursor: Cursor, contract: Contract, within: Interval) -> list[UnexplainedSum]:
     groups = [sql.Identifier(column) for column in contract.flow.group_by]
     value, events = aggregates.differences(contract)
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
             "SELECT interval_start, {groups}, {value}, {events} FROM {table}"
@@ -68,4 +66,4 @@ def _unexplained(connection: Connection, contract: Contract, within: Interval) -
         ),
         list(within),
     )
-    return [Unexplained(row[0], tuple(row[1:-2]), *row[-2:]) for row in cursor.fetchall()]
+    return [UnexplainedSum(row[0], tuple(row[1:-2]), *row[-2:]) for row in cursor.fetchall()]

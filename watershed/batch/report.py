@@ -8,23 +8,26 @@ from pathlib import Path
 from psycopg2 import ProgrammingError, sql
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
-from watershed.batch import aggregates, facts, staging_table
+from watershed.batch import aggregates, facts, ledger, staging_table
 from watershed.batch.facts import SCHEMA
+from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.contracts.query import REPORT_FILE
 from watershed.errors import StoreError
 from watershed.settings import Settings
 from watershed.speed import flow
 from watershed.stores.locks import lock_publishing
+from watershed.stores.postgres import transaction
 from watershed.stores.sql_types import identifiers
 
 FOLDED = "folded from history that was pruned"
 LOCK_TIMEOUT = "10s"
 
 
-def ensure_tables(connection: Connection, contract: Contract, schemas_dir: Path) -> None:
-    """Make a contract's report, uncommitted: facts, sums, and the rest of its ``report.sql``.
+def ensure_tables(cursor: Cursor, contract: Contract, schemas_dir: Path) -> None:
+    """Make a contract's report: facts, sums, and the rest of its ``report.sql``.
 
     The first statement of that file declares the fact table. Columns that it adds, and that may be
     null, are added; StoreError is raised for any other change, and when a query of the report
@@ -32,11 +35,10 @@ def ensure_tables(connection: Connection, contract: Contract, schemas_dir: Path)
     """
     if contract.report is None:
         return
-    lock_publishing(connection, contract.type)
-    cursor = connection.cursor()
+    lock_publishing(cursor, contract.type)
     cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     try:
-        _ensure_tables(connection, contract, schemas_dir)
+        _ensure_tables(cursor, contract, schemas_dir)
     except LockNotAvailable:
         raise StoreError(
             f"a query of report.{contract.type} or its views went on for {LOCK_TIMEOUT}",
@@ -44,13 +46,12 @@ def ensure_tables(connection: Connection, contract: Contract, schemas_dir: Path)
         ) from None
 
 
-def _ensure_tables(connection: Connection, contract: Contract, schemas_dir: Path) -> None:
+def _ensure_tables(cursor: Cursor, contract: Contract, schemas_dir: Path) -> None:
     path = schemas_dir / contract.type / REPORT_FILE
     declaration, _, rest = path.read_text(encoding="utf-8").partition(";\n")
-    cursor = connection.cursor()
-    facts.ensure_table(connection, contract, declaration)
-    aggregates.ensure_tables(connection, contract)
-    _keep_apart(connection, contract)
+    facts.ensure_table(cursor, contract, declaration)
+    aggregates.ensure_tables(cursor, contract)
+    ledger.ensure_apart(cursor, contract)
     try:
         cursor.execute(rest.strip() or "SELECT")
     except ProgrammingError as error:
@@ -60,25 +61,8 @@ def _ensure_tables(connection: Connection, contract: Contract, schemas_dir: Path
         ) from None
 
 
-def _keep_apart(connection: Connection, contract: Contract) -> None:
-    """No two intervals of the contract overlap, whoever writes the ledger.
-
-    One constraint per contract: equality of types would need an extension in the same index.
-    """
-    name = f"interval_{contract.type}_apart"
-    cursor = connection.cursor()
-    cursor.execute("SELECT FROM pg_constraint WHERE conname = %s", [name])
-    if cursor.fetchone() is None:
-        cursor.execute(
-            sql.SQL(
-                "ALTER TABLE control.interval ADD CONSTRAINT {} EXCLUDE USING gist"
-                " (tstzrange(start_at, end_at) WITH &&) WHERE (type = {})"
-            ).format(sql.Identifier(name), sql.Literal(contract.type))
-        )
-
-
-def grant_reader(connection: Connection, settings: Settings) -> None:
-    """Let the reader's role read schema ``report``, now and later, and nothing else; uncommitted.
+def grant_reader(cursor: Cursor, settings: Settings) -> None:
+    """Let the reader's role read schema ``report``, now and later, and nothing else.
 
     The connection is the owner's. What the views read elsewhere they read as their owner.
     """
@@ -96,48 +80,35 @@ def grant_reader(connection: Connection, settings: Settings) -> None:
         "GRANT SELECT ON ALL TABLES IN SCHEMA {report} TO {reader}",
         "ALTER DEFAULT PRIVILEGES IN SCHEMA {report} GRANT SELECT ON TABLES TO {reader}",
     ):
-        connection.cursor().execute(sql.SQL(statement).format(**names))
+        cursor.execute(sql.SQL(statement).format(**names))
 
 
 def prune(connection: Connection, contract: Contract, before: datetime) -> datetime | None:
-    """Fold the months that ended a lookback before ``before``, and delete them; commits.
+    """Fold the months that ended a lookback before ``before``, and delete them.
 
     Returns where the ledger begins now, None where there was nothing to fold. The lookback stays,
     so that every interval from ``before`` on can still be made again. Raises psycopg2's
     LockNotAvailable when a query of the facts holds it up: it may be tried again.
     """
-    with connection:
-        lock_publishing(connection, contract.type)
-        cursor = connection.cursor()
+    with transaction(connection) as cursor:
+        lock_publishing(cursor, contract.type)
         cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-        cut = _cut(connection, contract, before)
-        if cut is None:
-            return None
-        _fold(connection, contract, cut)
-        _delete(connection, contract, cut)
-        _forget_attempts(connection, contract.type, cut)
-        cursor.execute(
-            "UPDATE control.stream SET final_from = %s, pruned_until = %s WHERE type = %s",
-            [cut, cut, contract.type],
-        )
-    return cut
+        bounds = ledger.final_range(cursor, contract.type)
+        begin = _new_begin(contract, bounds, before) if bounds else None
+        if begin is not None:
+            _fold(cursor, contract, begin)
+            _delete(cursor, contract, begin)
+    return begin
 
 
-def _cut(connection: Connection, contract: Contract, before: datetime) -> datetime | None:
+def _new_begin(contract: Contract, bounds: Interval, before: datetime) -> datetime | None:
     """The start of the month in which what must stay begins; None when nothing lies before it."""
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT final_from, final_until FROM control.stream WHERE type = %s", [contract.type]
-    )
-    begin, end = cursor.fetchone() or (None, None)
-    if begin is None:
-        return None
-    kept = min(before - timedelta(hours=contract.lookback_hours), end)
-    cut = facts.part(contract, kept)[1].start
-    return cut if cut > begin else None
+    first = min(before - timedelta(hours=contract.lookback_hours), bounds.end)
+    begin = facts.part(contract, first)[1].start
+    return begin if begin > bounds.start else None
 
 
-def _fold(connection: Connection, contract: Contract, cut: datetime) -> None:
+def _fold(cursor: Cursor, contract: Contract, cut: datetime) -> None:
     """Move sums of final days, and add the flow's of skipped intervals."""
     names = {
         "opening": aggregates.opening(contract).identifier,
@@ -148,7 +119,7 @@ def _fold(connection: Connection, contract: Contract, cut: datetime) -> None:
         "measure": sql.Identifier(contract.measure[0]),
         "count": sql.Identifier(flow.COUNT),
     }
-    connection.cursor().execute(
+    cursor.execute(
         sql.SQL(
             "WITH old AS (DELETE FROM {final} WHERE arrival_day < (%(cut)s AT TIME ZONE 'UTC')"
             "  RETURNING {groups}, {measure}, {count})"
@@ -165,21 +136,18 @@ def _fold(connection: Connection, contract: Contract, cut: datetime) -> None:
     )
 
 
-def _delete(connection: Connection, contract: Contract, cut: datetime) -> None:
-    cursor = connection.cursor()
-    facts.drop_parts(connection, contract, cut)
-    for one in (aggregates.interval(contract), aggregates.hourly(connection, contract)):
+def _delete(cursor: Cursor, contract: Contract, cut: datetime) -> None:
+    facts.drop_parts(cursor, contract, cut)
+    for one in (aggregates.interval(contract), aggregates.hourly(cursor, contract)):
         statement = sql.SQL("DELETE FROM {} WHERE interval_start < %s").format(one.identifier)
         cursor.execute(statement, [cut])
-    cursor.execute(
-        "DELETE FROM control.interval WHERE type = %s AND start_at < %s", [contract.type, cut]
-    )
+    ledger.prune(cursor, contract.type, cut)
+    _delete_attempts(cursor, contract.type, cut)
 
 
-def _forget_attempts(connection: Connection, event_type: str, before: datetime) -> None:
+def _delete_attempts(cursor: Cursor, event_type: str, before: datetime) -> None:
     """Delete attempts at nothing but what arrived before a time, with their conflicts and staging
-    tables, uncommitted. The ledger must no longer name them."""
-    cursor = connection.cursor()
+    tables. The ledger must no longer name them."""
     cursor.execute(
         "SELECT attempt FROM control.attempt WHERE type = %s AND end_at <= %s",
         [event_type, before],

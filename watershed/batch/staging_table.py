@@ -8,10 +8,13 @@ from datetime import datetime
 
 from psycopg2 import errors, sql
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.batch import attempts
 from watershed.batch.attempts import Attempt
+from watershed.batch.intervals import Interval
 from watershed.errors import AttemptError
+from watershed.stores.postgres import transaction
 
 SCHEMA = "staging"
 FIRST = "is_first"
@@ -30,35 +33,42 @@ def table(attempt: Attempt) -> sql.Identifier:
 
 
 def make(connection: Connection, attempt: Attempt) -> None:
-    """Make the attempt's staging table, empty, in place of one it had; commits.
+    """Make the attempt's staging table, empty, in place of one it had.
 
     It has the fact table's columns, all of which may be null, and ``is_first``. What was checked
     before counts no longer. Tables of older attempts that this one overlaps go, unless something
     still writes there.
     """
-    with connection:
-        cursor = connection.cursor()
-        drop(connection, attempt)
+    with transaction(connection) as cursor:
+        drop(cursor, attempt)
         cursor.execute(
             sql.SQL(
                 "CREATE UNLOGGED TABLE {} AS SELECT fact.*, true AS {} FROM {} AS fact WITH NO DATA"
             ).format(table(attempt), sql.Identifier(FIRST), sql.Identifier("report", attempt.type))
         )
-        attempts.reset(connection, attempt)
+        attempts.reset(cursor, attempt)
     _drop_overlapped(connection, attempt)
 
 
-def drop(connection: Connection, attempt: Attempt) -> None:
-    """Drop the attempt's staging table, if there is one, in this connection's transaction."""
-    connection.cursor().execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table(attempt)))
+def drop(cursor: Cursor, attempt: Attempt) -> None:
+    """Drop the attempt's staging table, if there is one."""
+    cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table(attempt)))
 
 
-def hold(connection: Connection, attempt: Attempt) -> None:
+def count(cursor: Cursor, attempt: Attempt, interval: Interval) -> int:
+    """How many rows of an interval the attempt's staging table has."""
+    cursor.execute(
+        sql.SQL("SELECT count(*) FROM {} WHERE interval_start = %s").format(table(attempt)),
+        [interval.start],
+    )
+    return int(cursor.fetchone()[0])  # type: ignore[index]
+
+
+def hold(cursor: Cursor, attempt: Attempt) -> None:
     """Keep others from writing to the staging table until this transaction ends.
 
     Raises AttemptError where it is gone, or something has not ended writing to it in time.
     """
-    cursor = connection.cursor()
     try:
         cursor.execute(f"SET LOCAL lock_timeout = '{HOLD_TIMEOUT}'")
         cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(table(attempt)))
@@ -75,14 +85,13 @@ def hold(connection: Connection, attempt: Attempt) -> None:
         ) from None
 
 
-def forget(connection: Connection, before: datetime) -> int:
-    """Drop the tables of attempts that were begun before then and not loaded since; commits.
+def drop_old(connection: Connection, before: datetime) -> int:
+    """Drop the tables of attempts that were begun before then and not loaded since.
 
     Those that no attempt knows of go too; those in use stay until the next time. Returns how many
     were dropped.
     """
-    with connection:
-        cursor = connection.cursor()
+    with transaction(connection) as cursor:
         cursor.execute(
             "SELECT tablename FROM pg_tables LEFT JOIN control.attempt"
             " ON tablename = concat(type, '_', attempt) WHERE schemaname = %s"
@@ -95,8 +104,7 @@ def forget(connection: Connection, before: datetime) -> int:
 
 def _drop_overlapped(connection: Connection, attempt: Attempt) -> None:
     """Drop the tables of older attempts, but for one in use: a later attempt drops it."""
-    with connection:
-        cursor = connection.cursor()
+    with transaction(connection) as cursor:
         cursor.execute(
             "SELECT tablename FROM control.attempt JOIN pg_tables"
             " ON schemaname = %s AND tablename = concat(type, '_', attempt)"
@@ -109,10 +117,9 @@ def _drop_overlapped(connection: Connection, attempt: Attempt) -> None:
 
 
 def _drop_if_free(connection: Connection, name: str) -> bool:
-    """Drop a table unless somebody uses it; whether it was dropped. Commits."""
+    """Drop a table unless somebody uses it; whether it was dropped."""
     try:
-        with connection:
-            cursor = connection.cursor()
+        with transaction(connection) as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             statement = sql.SQL("DROP TABLE IF EXISTS {}")
             cursor.execute(statement.format(sql.Identifier(SCHEMA, name)))

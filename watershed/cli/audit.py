@@ -24,8 +24,8 @@ from watershed.cli.shared import (
 )
 from watershed.contracts.load import load_contracts
 from watershed.operations.audit.audit import audit as run_audit
-from watershed.operations.audit.check import Check
-from watershed.operations.audit.snapshot import Snapshot
+from watershed.operations.audit.check import AuditCheck
+from watershed.operations.audit.snapshot import CommitSnapshot
 from watershed.settings import Settings
 
 
@@ -61,7 +61,7 @@ def audit(
 
 def _audit(
     settings: Settings, since: datetime | None, now: datetime
-) -> dict[str, tuple[Snapshot, list[Check]]]:
+) -> dict[str, tuple[CommitSnapshot, list[AuditCheck]]]:
     """Every contract's audit, with its progress on a terminal."""
     found = {}
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
@@ -75,7 +75,7 @@ def _audit(
     return found
 
 
-def _print_checks(checks: list[Check]) -> None:
+def _print_checks(checks: list[AuditCheck]) -> None:
     table = Table("contract", "check", "", "looked at", box=None, padding=(0, 2, 0, 0))
     for one in checks:
         table.add_row(

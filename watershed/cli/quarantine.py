@@ -31,27 +31,29 @@ from watershed.cli.values import clock, for_json, from_bytes, safe
 from watershed.contracts.model import Contract
 from watershed.contracts.reasons import Reason
 from watershed.errors import ReplayError
-from watershed.operations.quarantine import Entry, Listing, Shown, listing, shown
+from watershed.operations.quarantine import ListedRecord, Listing, ShownRecord, listing, shown
 from watershed.operations.replay import Replayed
 from watershed.operations.replay import replay as send_again
 from watershed.operations.replay_range import Outcome, replay_range
 from watershed.settings import Settings
-from watershed.stores.record_id import Place
+from watershed.stores.record_id import RecordId
 from watershed.stores.replays import Replay
 
 app = typer.Typer(no_args_is_help=True, help="What was rejected, and why; and to repair it.")
 
 
-def _place(text: str) -> Place:
+def _record_id(text: str) -> RecordId:
     try:
-        return Place.parse(text)
+        return RecordId.parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-PlaceArgument = Annotated[
-    Place,
-    typer.Argument(metavar="PLACE", parser=_place, help="As list writes it: transaction/0/1234."),
+RecordArgument = Annotated[
+    RecordId,
+    typer.Argument(
+        metavar="RECORD", parser=_record_id, help="As list writes it: transaction/0/1234."
+    ),
 ]
 
 
@@ -88,7 +90,7 @@ def _print_listing(found: Listing) -> None:
         out.print(f"nothing in quarantine that arrived since {clock(found.since)} UTC")
         return
     if found.records:
-        print_columns([("place", "kafka time (UTC)", "reason", "replayed to", "detail"),
+        print_columns([("record", "kafka time (UTC)", "reason", "replayed to", "detail"),
                        *map(_columns, found.records)])  # fmt: skip
     total = sum(found.counts.values())
     more = "" if found.whole else f", the newest of more than {total:,}"
@@ -96,13 +98,13 @@ def _print_listing(found: Listing) -> None:
     print_columns((f"{count:>9,}", safe(reason)) for reason, count in found.counts.items())
 
 
-def _columns(one: Entry) -> tuple[str | Text, ...]:
-    rejected = one.rejected
+def _columns(listed: ListedRecord) -> tuple[str | Text, ...]:
+    rejected = listed.rejected
     return (
-        str(one.place),
+        str(listed.record),
         clock(rejected.kafka_time),
         safe(rejected.reason),
-        _replayed_to(one.replay),
+        _replayed_to(listed.replay),
         safe(rejected.detail),
     )
 
@@ -115,7 +117,7 @@ def _replayed_to(replay: Replay | None) -> str:
 
 @app.command()
 def show(
-    place: PlaceArgument,
+    record: RecordArgument,
     home: Deployment = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Only the value's bytes, unchanged, for a file.")
@@ -128,8 +130,8 @@ def show(
     """
     try:
         settings = settings_of(home)
-        contracts_of(settings, place.type)
-        found = shown(settings, place)
+        contracts_of(settings, record.type)
+        found = shown(settings, record)
     except ReplayError as error:
         fail(error)
     except IMPOSSIBLE as error:
@@ -142,26 +144,26 @@ def show(
         print_columns(_rows(found))
 
 
-def _write_raw(found: Shown) -> None:
-    if found.record.value is None:
-        fail(f"{found.place} has no value: the record is a tombstone")
-    sys.stdout.buffer.write(found.record.value)
+def _write_raw(found: ShownRecord) -> None:
+    if found.content.value is None:
+        fail(f"{found.record} has no value: the record is a tombstone")
+    sys.stdout.buffer.write(found.content.value)
     sys.stdout.buffer.flush()
 
 
-def _rows(found: Shown) -> Iterator[tuple[str, str | Text]]:
-    rejected, batch = found.record.rejected, found.batch
-    yield "place", str(found.place)
+def _rows(found: ShownRecord) -> Iterator[tuple[str, str | Text]]:
+    rejected, commit = found.content.rejected, found.commit
+    yield "record", str(found.record)
     yield "kafka time", f"{clock(rejected.kafka_time)} UTC"
     yield "arrival", f"{clock(rejected.arrival_time)} UTC"
-    if batch:
-        version = f"contract version {batch.contract_version}"
-        yield "commit", f"{batch.sequence:,} at {clock(batch.committed_at)} UTC, {version}"
+    if commit:
+        version = f"contract version {commit.contract_version}"
+        yield "commit", f"{commit.sequence:,} at {clock(commit.committed_at)} UTC, {version}"
     yield "reason", safe(rejected.reason)
     yield "detail", safe(rejected.detail)
     yield "replay", _replay_line(found.replay)
-    yield "key", from_bytes(found.record.key)
-    yield "value", from_bytes(found.record.value)
+    yield "key", from_bytes(found.content.key)
+    yield "value", from_bytes(found.content.value)
 
 
 def _replay_line(replay: Replay | None) -> str:
@@ -173,7 +175,7 @@ def _replay_line(replay: Replay | None) -> str:
 
 @app.command()
 def replay(
-    place: PlaceArgument,
+    record: RecordArgument,
     home: Deployment = None,
     value: Annotated[
         typer.FileBinaryRead | None,
@@ -196,15 +198,15 @@ def replay(
     repaired = None if value is None else value.read()
     try:
         settings = settings_of(home)
-        contract = contracts_of(settings, place.type)[place.type]
+        contract = contracts_of(settings, record.type)[record.type]
         if last is not None:
-            _replay_range(settings, contract, place, last, reason, as_json)
+            _replay_range(settings, contract, record, last, reason, as_json)
             return
-        done = send_again(settings, contract, place, repaired, _wait, reason)
+        done = send_again(settings, contract, record, repaired, _wait, reason)
     except ReplayError as error:
         fail(error)
     except IMPOSSIBLE as error:
-        cannot(f"replay {place}", error)
+        cannot(f"replay {record}", error)
     if as_json:
         print(json.dumps(for_json(done), indent=2))
     else:
@@ -212,23 +214,24 @@ def replay(
 
 
 def _replay_range(
-    settings: Settings, contract: Contract, place: Place, last: int, reason: str, as_json: bool
+    settings: Settings, contract: Contract, first: RecordId, last: int, reason: str, as_json: bool
 ) -> None:
     """Replay a range, told as it goes on; exits with 1 if a record was refused."""
     outcomes = []
-    for one in replay_range(settings, contract, place, last, reason, _wait):
-        outcomes.append(one)
+    for outcome in replay_range(settings, contract, first, last, reason, _wait):
+        outcomes.append(outcome)
         if not as_json:
-            out.print(_outcome_line(one), soft_wrap=True)
+            out.print(_outcome_line(outcome), soft_wrap=True)
     if as_json:
         print(json.dumps(for_json(outcomes), indent=2))
-    sys.exit(0 if all(one.to for one in outcomes) else 1)
+    sys.exit(0 if all(outcome.to for outcome in outcomes) else 1)
 
 
-def _outcome_line(one: Outcome) -> Text:
-    if one.to is None:
-        return Text.assemble(f"{one.place} stays: ", safe(one.why))
-    return Text(f"{one.place} is at {one.to}" + (f" ({one.why})" if one.why else ""))
+def _outcome_line(outcome: Outcome) -> Text:
+    record, to, why = outcome.record, outcome.to, outcome.why
+    if to is None:
+        return Text.assemble(f"{record} stays: ", safe(why))
+    return Text(f"{record} is at {to}" + (f" ({why})" if why else ""))
 
 
 def _wait(seconds: float, why: str) -> None:
@@ -238,10 +241,10 @@ def _wait(seconds: float, why: str) -> None:
 
 def _print_done(done: Replayed, repaired: bytes | None) -> None:
     if not done.found:
-        out.print(f"{done.place} was sent to {done.to}", highlight=False)
+        out.print(f"{done.record} was sent to {done.to}", highlight=False)
         return
     out.print(
-        f"{done.place} had been sent to {done.to} by a try that did not end; nothing was sent now",
+        f"{done.record} had been sent to {done.to} by a try that did not end; nothing was sent now",
         highlight=False,
         soft_wrap=True,
     )

@@ -41,18 +41,19 @@ def flow(event_type: EventType, home: Deployment = None, as_json: AsJson = False
         Progress(console=err, transient=True, disable=not err.is_terminal) as progress,
     ):
         task = progress.add_task(event_type, total=None)
-        found = rebuild_flow.rebuild_flow(
+        rebuilt = rebuild_flow.rebuild_flow(
             settings,
             contract,
             lambda done, total: progress.update(task, completed=done, total=total),
         )
     if as_json:
-        print(json.dumps(dataclasses.asdict(found), indent=2, default=str))
+        print(json.dumps(dataclasses.asdict(rebuilt), indent=2, default=str))
         return
-    for partition, (begin, end) in found.taken.items():
-        out.print(f"partition {partition}: [{begin}, {end}) taken from the raw store")
-    begin_text = f"from {found.since:%Y-%m-%d %H:%M} on" if found.since else "from the first event"
-    out.print(f"{found.sums:,} sums of {event_type} made again, {begin_text}")
+    for partition, (first, last) in rebuilt.adopted.items():
+        out.print(f"partition {partition}: [{first}, {last}) taken from the raw store")
+    since = rebuilt.since
+    begin = f"from {since:%Y-%m-%d %H:%M} on" if since else "from the first event"
+    out.print(f"{rebuilt.sums:,} sums of {event_type} made again, {begin}")
 
 
 @app.command()
@@ -68,19 +69,19 @@ def report(event_type: EventType, home: Deployment = None, as_json: AsJson = Fal
         Progress(console=err, transient=True, disable=not err.is_terminal) as progress,
     ):
         task = progress.add_task(event_type, total=None)
-        found = rebuild_report.rebuild_report(
+        rebuilt = rebuild_report.rebuild_report(
             settings,
             contract,
             _job(home, settings),
             lambda done, total: progress.update(task, completed=done, total=total),
         )
     if as_json:
-        print(json.dumps(dataclasses.asdict(found), indent=2))
+        print(json.dumps(dataclasses.asdict(rebuilt), indent=2))
         return
-    left_out = f"; {found.left_out:,} skipped or expired ones stay" if found.left_out else ""
+    left_out = f"; {rebuilt.left_out:,} skipped or expired ones stay" if rebuilt.left_out else ""
     out.print(
-        f"{found.intervals:,} intervals of {event_type} made again: {found.rows:,} rows,"
-        f" {found.duplicates:,} duplicates{left_out}"
+        f"{rebuilt.intervals:,} intervals of {event_type} made again: {rebuilt.rows:,} rows,"
+        f" {rebuilt.duplicates:,} duplicates{left_out}"
     )
 
 

@@ -60,8 +60,8 @@ def _decide(home: Path | None, event_type: str, plan: Plan, apply: Apply, yes: b
     with or_cannot("repair"):
         found = plan(settings, contract)
     ranges = "\n".join(
-        f"  partition {partition}: [{begin}, {end}), {end - begin:,} records"
-        for partition, (begin, end) in found.ranges.items()
+        f"  partition {partition}: [{offsets.start}, {offsets.stop}), {len(offsets):,} records"
+        for partition, offsets in found.ranges.items()
     )
     say(f"./ws {found.command} {found.does}\n{ranges}")
     if not yes and not Confirm.ask("Do it?", console=err):

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.prompt import Confirm
 
-from watershed.batch import intervals
 from watershed.cli.shared import (
     Deployment,
     EventType,
@@ -20,8 +19,7 @@ from watershed.cli.shared import (
     say,
 )
 from watershed.errors import IntervalError
-from watershed.operations.skip_interval import next_interval
-from watershed.stores import postgres
+from watershed.operations import skip_interval as operation
 
 
 def skip_interval(
@@ -35,8 +33,8 @@ def skip_interval(
     Its sums stay those of the flow; a back-fill may finalize it later.
     """
     settings, contract = contract_of(home, event_type)
-    with or_cannot("skip"), postgres.connect(settings) as connection:
-        interval = next_interval(connection, contract, settings.batch_interval_s)
+    with or_cannot("skip"):
+        interval = operation.next_interval(settings, contract)
         if moment(start, datetime.now(UTC)) != interval.start:
             raise IntervalError(
                 f"the next interval of {event_type} is {interval}", "name its start, or none"
@@ -44,5 +42,5 @@ def skip_interval(
         say(f"goes past {interval}: its events will not be in report.{event_type}")
         if not yes and not Confirm.ask("Do it?", console=err):
             raise typer.Abort
-        intervals.skip(connection, contract, interval)
+        operation.skip_interval(settings, contract, interval)
     say("done, and noted in control.operator_log; the next run goes on from there")

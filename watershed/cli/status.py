@@ -11,8 +11,9 @@ from datetime import timedelta
 from rich.markup import escape
 from rich.table import Table
 
+from watershed.batch.ledger import NewestEntry
 from watershed.cli.shared import AsJson, Deployment, local_stack, out, say, settings_of
-from watershed.operations.report_status import LastInterval, ReportStatus
+from watershed.operations.report_status import ReportStatus
 from watershed.operations.status import ContractStatus, PipelineStatus, collect
 from watershed.stack.services_status import StackStatus, stack_status
 
@@ -109,7 +110,7 @@ def report_lines(found: ReportStatus) -> Iterator[tuple[str, str]]:
         yield "alert", f"[yellow]{found.alert.at:%Y-%m-%d %H:%M} {text}[/]"
 
 
-def _last_interval(last: LastInterval) -> str:
+def _last_interval(last: NewestEntry) -> str:
     when = f"{last.start:%H:%M} to {last.end:%H:%M}"
     if last.skipped:
         return f"{when}, skipped"

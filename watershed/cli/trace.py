@@ -27,7 +27,7 @@ from watershed.cli.shared import (
     settings_of,
 )
 from watershed.cli.values import clock, for_json, safe
-from watershed.operations.trace import Critical, Occurrence, Searched, Stored, Trace
+from watershed.operations.trace import CriticalRow, Occurrence, Searched, Stored, Trace
 from watershed.operations.trace import trace as look_for
 from watershed.speed.flow import Sum
 
@@ -90,7 +90,7 @@ def _searched(what: Searched) -> str:
 
 def _print_occurrence(one: Occurrence) -> None:
     kept = "Kafka has it" if one.in_kafka else "Kafka no longer has it"
-    out.print(Text.assemble((str(one.place), "bold"), f"  {kept}"))
+    out.print(Text.assemble((str(one.record), "bold"), f"  {kept}"))
     print_columns([*_timeline(one), *_rows(one)])
     out.print()
 
@@ -98,8 +98,8 @@ def _print_occurrence(one: Occurrence) -> None:
 def _timeline(one: Occurrence) -> Iterator[tuple[str, str]]:
     yield "kafka time", f"{clock(one.kafka_time)} UTC"
     yield "arrival", _later(one.arrival_time, one.kafka_time)
-    if one.batch:
-        yield "committed", _later(one.batch.committed_at, one.arrival_time)
+    if one.commit:
+        yield "committed", _later(one.commit.committed_at, one.arrival_time)
     else:
         yield "committed", "not yet, or so long ago that the time index forgot it"
 
@@ -109,9 +109,9 @@ def _later(time: datetime, before: datetime) -> str:
 
 
 def _rows(one: Occurrence) -> Iterator[tuple[str, str | Text]]:
-    if one.batch:
-        version = f"contract version {one.batch.contract_version}"
-        yield "commit", f"{one.batch.sequence:,}, {version}"
+    if one.commit:
+        version = f"contract version {one.commit.contract_version}"
+        yield "commit", f"{one.commit.sequence:,}, {version}"
     if one.stored:
         yield from _stored(one.stored)
     if one.rejected:
@@ -135,7 +135,7 @@ def _counted_in(found: Sum | None) -> str | Text:
     return safe(f"{clock(found.window)} UTC {groups}: {found.value}, events: {found.events:,}")
 
 
-def _critical(critical: Critical | None) -> str | Text:
+def _critical(critical: CriticalRow | None) -> str | Text:
     if critical is None:
         return "no"
     row = f"yes: {critical.entity}, bucket {clock(critical.bucket)} UTC"

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from watershed.stores.record_id import Place
+from watershed.stores.record_id import RecordId
 
 
 def safe(text: object) -> Text:
@@ -46,7 +46,7 @@ def for_json(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, bytes):
         return _bytes(value)
-    if isinstance(value, Place):
+    if isinstance(value, RecordId):
         return str(value)
     if dataclasses.is_dataclass(value):
         names = (one.name for one in dataclasses.fields(value))

@@ -66,7 +66,7 @@ class Reference(_Frozen):
         return f"{where} {self.table or 'rates'}"
 
 
-class Check(_Frozen):
+class CrossCheck(_Frozen):
     """What must hold between tables; ``broken`` is a Spark SQL query of the rows that break it."""
 
     rule: str
@@ -78,7 +78,7 @@ class References(_Frozen):
     """Every table, in the order in which they are read, and what is checked between them."""
 
     tables: dict[Identifier, Reference]
-    checks: tuple[Check, ...] = ()
+    checks: tuple[CrossCheck, ...] = ()
 
     @property
     def kept(self) -> list[str]:

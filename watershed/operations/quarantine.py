@@ -1,4 +1,4 @@
-"""What the quarantine holds: the newest records of it, counts by reason, one record whole."""
+"""``./ws quarantine list`` and ``show``: the newest records, counts by reason, one record whole."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from itertools import groupby
 
 from cassandra.cluster import Session
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.contracts.model import Contract
 from watershed.contracts.reasons import Reason
 from watershed.operations.replay import absent
 from watershed.settings import Settings
 from watershed.speed import progress, time_index
-from watershed.speed.time_index import Batch, Span
+from watershed.speed.time_index import BlockOffsets, RecordCommit
 from watershed.stores import cassandra, postgres, quarantine, replays
-from watershed.stores.quarantine import Record, Rejected
-from watershed.stores.record_id import Place
+from watershed.stores.postgres import transaction
+from watershed.stores.quarantine import QuarantinedRecord, Rejected
+from watershed.stores.record_id import RecordId
 from watershed.stores.replays import Replay
 
 COUNTED_MAX = 100_000
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedRecord:
     """One quarantined record of a list, and its replay if there was one."""
 
-    place: Place
+    record: RecordId
     rejected: Rejected
     replay: Replay | None
 
@@ -43,18 +45,18 @@ class Listing:
     """
 
     since: datetime
-    records: list[Entry]
+    records: list[ListedRecord]
     counts: dict[str, int]
     whole: bool
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One quarantined record whole; ``batch`` is None where the time index has forgotten it."""
+class ShownRecord:
+    """One quarantined record whole; ``commit`` is None where the time index has forgotten it."""
 
-    place: Place
-    record: Record
-    batch: Batch | None
+    record: RecordId
+    content: QuarantinedRecord
+    commit: RecordCommit | None
     replay: Replay | None
 
 
@@ -75,85 +77,81 @@ def listing(
     kept = now - timedelta(days=longest)
     begin = max(since, kept) if since else kept
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        passing = heapq.merge(
-            *(
-                _newest(connection, session, settings.cassandra_keyspace, one, begin)
-                for one in contracts
-            ),
-            key=lambda found: found[1].arrival_time,
+        newest_first = heapq.merge(
+            *(_newest(connection, session, contract, begin) for contract in contracts),
+            key=lambda pair: pair[1].arrival_time,
             reverse=True,
         )
-        listed, counts, whole = tallied(passing, reason, limit, COUNTED_MAX)
-        return Listing(begin, _entries(connection, listed), dict(counts.most_common()), whole)
+        listed, counts, whole = tallied(newest_first, reason, limit, COUNTED_MAX)
+        with transaction(connection) as cursor:
+            records = _with_replays(cursor, listed)
+        return Listing(begin, records, dict(counts.most_common()), whole)
 
 
 def tallied(
-    newest: Iterable[tuple[Place, Rejected]], reason: Reason | None, limit: int, most: int
-) -> tuple[list[tuple[Place, Rejected]], Counter[str], bool]:
+    newest: Iterable[tuple[RecordId, Rejected]], reason: Reason | None, limit: int, most: int
+) -> tuple[list[tuple[RecordId, Rejected]], Counter[str], bool]:
     """The first ``limit`` with ``reason``, the counts of the first ``most``, whether those are all.
 
     Reads no more than one beyond ``most``.
     """
-    listed: list[tuple[Place, Rejected]] = []
+    listed: list[tuple[RecordId, Rejected]] = []
     counts: Counter[str] = Counter()
-    for number, (place, rejected) in enumerate(newest):
+    for number, (record, rejected) in enumerate(newest):
         if number == most:
             return listed, counts, False
         counts[rejected.reason] += 1
         if len(listed) < limit and reason in (None, rejected.reason):
-            listed.append((place, rejected))
+            listed.append((record, rejected))
     return listed, counts, True
 
 
 def _newest(
-    connection: Connection,
-    session: Session,
-    keyspace: str,
-    contract: Contract,
-    since: datetime,
-) -> Iterator[tuple[Place, Rejected]]:
+    connection: Connection, session: Session, contract: Contract, since: datetime
+) -> Iterator[tuple[RecordId, Rejected]]:
     """A contract's records in the current topic, the last arrival first."""
-    topic_id = progress.topic_id(connection, contract.type)
-    spans = time_index.spans(connection, contract.type, "quarantined", since)
-    connection.rollback()
-    current = sorted((s for s in spans if s.topic_id == topic_id), key=lambda s: s.partition)
+    with transaction(connection) as cursor:
+        topic_id = progress.topic_id(cursor, contract.type)
+        blocks = time_index.blocks(cursor, contract.type, "quarantined", since)
+    current = sorted((b for b in blocks if b.topic_id == topic_id), key=lambda b: b.partition)
     streams = [
-        _partition(session, keyspace, list(one), since)
-        for _, one in groupby(current, key=lambda span: span.partition)
+        _of_partition(session, list(of_partition), since)
+        for _, of_partition in groupby(current, key=lambda block: block.partition)
     ]
-    for one in heapq.merge(*streams, key=lambda found: found.arrival_time, reverse=True):
-        yield Place(contract.type, one.partition, one.offset), one
+    for rejected in heapq.merge(*streams, key=lambda r: r.arrival_time, reverse=True):
+        yield RecordId(contract.type, rejected.partition, rejected.offset), rejected
 
 
-def _partition(
-    session: Session, keyspace: str, spans: list[Span], since: datetime
+def _of_partition(
+    session: Session, blocks: list[BlockOffsets], since: datetime
 ) -> Iterator[Rejected]:
     """One Kafka partition's, by offset downwards: the last arrival first there, too."""
     return (
-        one
-        for span in spans
-        for one in quarantine.newest(session, keyspace, span.topic_id, span.partition, span.offsets)
-        if one.arrival_time >= since
+        rejected
+        for block in blocks
+        for rejected in quarantine.newest(session, block.topic_id, block.partition, block.offsets)
+        if rejected.arrival_time >= since
     )
 
 
-def _entries(connection: Connection, listed: list[tuple[Place, Rejected]]) -> list[Entry]:
-    done: dict[Place, Replay] = {}
-    for event_type in {place.type for place, _ in listed}:
-        topic_id = progress.topic_id(connection, event_type) or ""
-        places = [place for place, _ in listed if place.type == event_type]
-        done |= replays.find(connection, topic_id, places)
-    return [Entry(place, rejected, done.get(place)) for place, rejected in listed]
+def _with_replays(cursor: Cursor, listed: list[tuple[RecordId, Rejected]]) -> list[ListedRecord]:
+    done: dict[RecordId, Replay] = {}
+    for event_type in {record.type for record, _ in listed}:
+        topic_id = progress.topic_id(cursor, event_type) or ""
+        records = [record for record, _ in listed if record.type == event_type]
+        done |= replays.find(cursor, topic_id, records)
+    return [ListedRecord(record, rejected, done.get(record)) for record, rejected in listed]
 
 
-def shown(settings: Settings, place: Place) -> Shown:
+def shown(settings: Settings, record: RecordId) -> ShownRecord:
     """One record whole. Raises ReplayError when there is none."""
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        topic_id = progress.topic_id(connection, place.type) or ""
-        key = topic_id, place.partition, place.offset
-        record = quarantine.at(session, settings.cassandra_keyspace, *key)
-        if record is None:
-            raise absent(place)
-        batch = time_index.holding(connection, place.type, *key)
-        done = replays.find(connection, topic_id, [place])
-        return Shown(place, record, batch, done.get(place))
+        with transaction(connection) as cursor:
+            topic_id = progress.topic_id(cursor, record.type) or ""
+            key = topic_id, record.partition, record.offset
+            commit = time_index.commit_of(cursor, record.type, *key)
+            replay = replays.find(cursor, topic_id, [record]).get(record)
+        content = quarantine.at(session, *key)
+    if content is None:
+        raise absent(record)
+    return ShownRecord(record, content, commit, replay)

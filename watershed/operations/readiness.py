@@ -7,8 +7,9 @@ from functools import partial
 
 from watershed.operations.deadline import ask
 from watershed.settings import Settings
-from watershed.speed import cache, heartbeat
-from watershed.stores import postgres
+from watershed.speed import cache, heartbeat, time_index
+from watershed.stores import postgres, redis
+from watershed.stores.postgres import transaction
 from watershed.stores.unavailable import UNAVAILABLE
 
 LOOK_S = 5.0
@@ -27,7 +28,7 @@ def flows(settings: Settings, event_type: str, since: datetime) -> bool:
 
 def cached_sequence(settings: Settings, event_type: str) -> int:
     """The last commit that the cache has. Raises RedisError."""
-    with cache.connect(settings) as client:
+    with redis.connect(settings) as client:
         return cache.cached_sequence(client, event_type)
 
 
@@ -35,18 +36,13 @@ def refusals(settings: Settings, since: datetime) -> dict[str, str]:
     """Why streams do not go on, by event type, as they found since then; none is known while
     PostgreSQL is away."""
     try:
-        with postgres.connect(settings) as connection:
-            return heartbeat.refusals(connection, since)
+        with postgres.connect(settings) as connection, transaction(connection) as cursor:
+            return heartbeat.refusals(cursor, since)
     except UNAVAILABLE:
         return {}
 
 
 def _arrived(settings: Settings, event_type: str, since: datetime) -> bool:
-    with postgres.connect(settings) as connection:
-        cursor = connection.cursor()
-        cursor.execute(
-            "SELECT min(sequence) FROM control.stream_batch WHERE type = %s AND committed_at > %s",
-            [event_type, since],
-        )
-        [first] = cursor.fetchone() or [None]
+    with postgres.connect(settings) as connection, transaction(connection) as cursor:
+        first = time_index.first_commit(cursor, event_type, since)
     return first is not None and cached_sequence(settings, event_type) >= first

@@ -5,21 +5,17 @@ from __future__ import annotations
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
 from watershed.speed import cache
-from watershed.stores import cassandra, postgres
+from watershed.stores.clients import open_clients
 from watershed.stores.operator_log import log_operation
+from watershed.stores.postgres import transaction
 
 
 def rebuild_cache(settings: Settings, contract: Contract) -> int:
     """Empty the contract's cache and make it again; the commit that it is as of."""
-    with (
-        postgres.connect(settings) as connection,
-        cassandra.connect(settings) as session,
-        cache.connect(settings) as client,
-    ):
-        cache.clear(client, contract)
-        ttl_s, keyspace = settings.cache_ttl_s, settings.cassandra_keyspace
-        sequence = cache.rebuild(client, contract, ttl_s, connection, session, keyspace)
-        with connection:
+    with open_clients(settings) as clients:
+        cache.clear(clients.redis, contract)
+        sequence = cache.rebuild(clients, contract, settings.cache_ttl_s)
+        with transaction(clients.postgres) as cursor:
             command = f"./ws rebuild cache {contract.type}"
-            log_operation(connection, command, contract.type, {"sequence": sequence})
+            log_operation(cursor, command, contract.type, {"sequence": sequence})
     return sequence

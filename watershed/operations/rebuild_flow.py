@@ -10,39 +10,41 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
+from typing import NamedTuple
 
 from cassandra.cluster import Session
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.contracts.model import Contract
 from watershed.errors import ProgressError
-from watershed.operations.audit.audit import Watch, read_all, read_block, uncovered
-from watershed.operations.audit.snapshot import Extent, PartitionKey, Snapshot, snapshot
-from watershed.operations.audit.tally import Found, Totals, add, first_window
+from watershed.operations.audit.audit import Watch, read_all, read_block, unlike_stored
+from watershed.operations.audit.snapshot import CommitSnapshot, snapshot
+from watershed.operations.audit.tally import PartitionTally, Totals, add, first_window
 from watershed.settings import Settings
-from watershed.speed import commit, flow, progress, time_index
+from watershed.speed import flow, progress, time_index
 from watershed.speed.flow import Sum
 from watershed.speed.time_index import OffsetRange
 from watershed.stores import cassandra, postgres, quarantine, raw, topics
 from watershed.stores.operator_log import log_operation
+from watershed.stores.record_id import TopicPartition
 from watershed.stores.topics import TopicState
 
 STALLED_S = 60
 
 
 @dataclass(frozen=True)
-class Rebuilt:
-    """What a rebuild of the flow found: sums written, and offsets taken from the raw store.
+class RebuiltFlow:
+    """What a rebuild of the flow did: sums written, and offsets adopted from the raw store.
 
     ``since`` is None when all of it was made again, else the first window.
     """
 
     sums: int
     since: datetime | None
-    taken: dict[int, tuple[int, int]]
+    adopted: dict[int, tuple[int, int]]
 
 
-def rebuild_flow(settings: Settings, contract: Contract, watch: Watch) -> Rebuilt:
+def rebuild_flow(settings: Settings, contract: Contract, watch: Watch) -> RebuiltFlow:
     """Make flow and position again from the raw store, as far back as it reaches.
 
     Where PostgreSQL is older than Kafka's oldest record, as after a restore, the committed
@@ -51,45 +53,70 @@ def rebuild_flow(settings: Settings, contract: Contract, watch: Watch) -> Rebuil
     """
     topic = topics.topic_state(settings, contract.topic.name)
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        store = Store(session, settings.cassandra_keyspace, contract)
-        taken = snapshot(connection, contract, None, datetime.now(UTC))
-        found, totals = read_all(session, store.keyspace, contract, taken, watch)
-        _refuse_gaps(contract, taken, found)
-        runs = list(_expired(connection, store, topic))
-        for one in runs:
-            store.add(totals, (topic.topic_id, one.partition), one.from_offset, one.to_offset)
-        connection.rollback()
-        first = first_window(taken.since, contract.flow.window_s) if taken.since else None
-        with connection:  # commits, or rolls back on any error
-            _limit(connection)
-            sequence = progress.next_sequence(connection, contract.type)
-            seen = {place: extent.offsets.stop for place, extent in taken.extents.items()}
-            for place, state in progress.all_progress(connection, contract.type).items():
-                store.add(totals, place, seen.get(place, state.begin), state.next)
-            for one in runs:
-                commit.advance(connection, contract, topic.topic_id, one)
-                time_index.index(connection, contract, topic.topic_id, one, sequence)
-            sums = _sums(totals, first)
-            flow.replace(connection, contract, first, sums)
-            absorbed = _joined(runs)
-            detail = {"sums": len(sums), "since": str(first), "taken": absorbed}
-            log_operation(connection, f"./ws rebuild flow {contract.type}", contract.type, detail)
-    return Rebuilt(len(sums), first, absorbed)
+        committed = snapshot(connection, contract, None, datetime.now(UTC))
+        tallies, totals = read_all(session, contract, committed, watch)
+        _check_stored(contract, committed, tallies)
+        with postgres.transaction(connection) as cursor:
+            states = progress.read(cursor, contract.type, topic.topic_id)
+        expired = list(_expired(session, contract, topic, states))
+        for offsets in expired:
+            at = TopicPartition(topic.topic_id, offsets.partition)
+            _add(session, contract, totals, at, range(offsets.from_offset, offsets.to_offset))
+        with postgres.transaction(connection) as cursor:
+            _limit(cursor)
+            sequence = progress.next_sequence(cursor, contract.type)
+            _add_since(cursor, session, contract, committed, totals)
+            for offsets in expired:
+                progress.advance(cursor, contract, topic.topic_id, offsets)
+                time_index.add(cursor, contract, topic.topic_id, offsets, sequence)
+            return _replace(cursor, contract, committed, totals, _joined(expired))
 
 
-def _sums(totals: Totals, first: datetime | None) -> list[Sum]:
-    return [
+def _add_since(
+    cursor: Cursor,
+    session: Session,
+    contract: Contract,
+    committed: CommitSnapshot,
+    totals: Totals,
+) -> None:
+    """Add what was committed since the snapshot."""
+    for key, state in progress.read_all(cursor, contract.type).items():
+        seen = committed.partitions.get(key)
+        begin = seen.offsets.stop if seen else state.begin
+        _add(session, contract, totals, key, range(begin, state.next))
+
+
+def _replace(
+    cursor: Cursor,
+    contract: Contract,
+    committed: CommitSnapshot,
+    totals: Totals,
+    adopted: dict[int, tuple[int, int]],
+) -> RebuiltFlow:
+    """Put the totals in place of the sums; logged."""
+    since = committed.since
+    first = first_window(since, contract.flow.window_s) if since else None
+    sums = [
         Sum(window, tuple(groups), *total)
         for (window, *groups), total in totals.items()
         if first is None or window >= first
     ]
+    flow.replace(cursor, contract, first, sums)
+    detail = {"sums": len(sums), "since": str(first), "adopted": adopted}
+    log_operation(cursor, f"./ws rebuild flow {contract.type}", contract.type, detail)
+    return RebuiltFlow(len(sums), first, adopted)
 
 
-def _refuse_gaps(contract: Contract, taken: Snapshot, found: dict[PartitionKey, Found]) -> None:
+def _check_stored(
+    contract: Contract,
+    committed: CommitSnapshot,
+    tallies: dict[TopicPartition, PartitionTally],
+) -> None:
+    """Raise ProgressError where the raw store lacks something that is committed."""
     faults = [
-        f"{contract.topic.name}/{place[1]}: {fault}"
-        for place, extent in taken.extents.items()
-        for fault in uncovered(extent, found[place])
+        f"{contract.topic.name}/{key.partition}: {fault}"
+        for key, partition in committed.partitions.items()
+        for fault in unlike_stored(partition, tallies[key])
     ]
     if faults:
         raise ProgressError(
@@ -99,65 +126,72 @@ def _refuse_gaps(contract: Contract, taken: Snapshot, found: dict[PartitionKey, 
         )
 
 
-def _limit(connection: Connection) -> None:
+def _limit(cursor: Cursor) -> None:
     """Let PostgreSQL end this transaction if it stalls: it keeps the stream from committing."""
-    cursor = connection.cursor()
     cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{STALLED_S}s'")
 
 
-@dataclass(frozen=True)
-class Store:
-    """The raw store of one contract, read by Cassandra's partitions."""
-
-    session: Session
-    keyspace: str
-    contract: Contract
-
-    def add(self, totals: Totals, place: PartitionKey, begin: int, end: int) -> None:
-        """Add what the rows of these offsets come to."""
-        for block in Extent(range(begin, end), 0, 0).blocks:
-            _, more = read_block(self.session, self.keyspace, self.contract, place, block)
-            add(totals, more.items())
-
-    def rows(self, place: PartitionKey, at: range) -> list[tuple[int, datetime, bool]]:
-        """``(offset, arrival time, valid)`` of all that is stored, by offset."""
-        columns = "kafka_offset", "arrival_time"
-        tables = (raw.table(self.contract).name, True), (quarantine.table().name, False)
-        return sorted(
-            (row.kafka_offset, row.arrival_time.replace(tzinfo=UTC), valid)
-            for table, valid in tables
-            for row in raw.rows(self.session, f"{self.keyspace}.{table}", columns, *place, at)
-        )
+def _add(
+    session: Session, contract: Contract, totals: Totals, partition: TopicPartition, offsets: range
+) -> None:
+    """Add what the raw rows of these offsets come to."""
+    for block in raw.blocks(offsets):
+        _, more = read_block(session, contract, partition, block)
+        add(totals, more.items())
 
 
-def _expired(connection: Connection, store: Store, topic: TopicState) -> Iterator[OffsetRange]:
+class StoredRecord(NamedTuple):
+    """A record in the raw store, or, when it is not ``valid``, in the quarantine."""
+
+    offset: int
+    arrival_time: datetime
+    valid: bool
+
+
+def _stored(
+    session: Session, contract: Contract, partition: TopicPartition, offsets: range
+) -> list[StoredRecord]:
+    """All that is stored of these offsets, in order."""
+    columns = "kafka_offset", "arrival_time"
+    tables = (raw.table(contract).name, True), (quarantine.table().name, False)
+    return sorted(
+        StoredRecord(row.kafka_offset, row.arrival_time.replace(tzinfo=UTC), valid)
+        for table, valid in tables
+        for row in raw.rows(session, table, columns, partition, offsets)
+    )
+
+
+def _expired(
+    session: Session, contract: Contract, topic: TopicState, states: dict[int, progress.Progress]
+) -> Iterator[OffsetRange]:
     """What Kafka no longer has, was not committed, and is stored without a gap; by blocks."""
-    partitions = progress.progress(connection, store.contract.type, topic.topic_id)
-    for partition, state in partitions.items():
+    for partition, state in states.items():
         missing = range(state.next, max(state.next, topic.begin.get(partition, 0)))
-        for block in Extent(missing, 0, 0).blocks:
-            rows = store.rows((topic.topic_id, partition), block)
-            pairs = zip(block, rows, strict=False)
-            run = [row for at, row in takewhile(lambda p: p[0] == p[1][0], pairs)]
-            if run:
-                yield _range(partition, run)
-            if len(run) < len(block):
+        for block in raw.blocks(missing):
+            records = _stored(session, contract, TopicPartition(topic.topic_id, partition), block)
+            pairs = takewhile(
+                lambda pair: pair[0] == pair[1].offset, zip(block, records, strict=False)
+            )
+            adjacent = [record for _, record in pairs]
+            if adjacent:
+                yield _range(partition, adjacent)
+            if len(adjacent) < len(block):
                 break
 
 
-def _joined(runs: list[OffsetRange]) -> dict[int, tuple[int, int]]:
-    """The runs of each partition as one range."""
-    found: dict[int, tuple[int, int]] = {}
-    for one in runs:
-        begin, _ = found.get(one.partition, (one.from_offset, 0))
-        found[one.partition] = begin, one.to_offset
-    return found
+def _joined(adopted: list[OffsetRange]) -> dict[int, tuple[int, int]]:
+    """The offsets of each partition as one range ``[begin, end)``."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for offsets in adopted:
+        begin, _ = ranges.get(offsets.partition, (offsets.from_offset, 0))
+        ranges[offsets.partition] = begin, offsets.to_offset
+    return ranges
 
 
-def _range(partition: int, run: list[tuple[int, datetime, bool]]) -> OffsetRange:
-    stored = sum(valid for *_, valid in run)
-    arrivals = [arrival for _, arrival, _ in run]
+def _range(partition: int, records: list[StoredRecord]) -> OffsetRange:
+    stored = sum(record.valid for record in records)
+    arrivals = [record.arrival_time for record in records]
     return OffsetRange(
-        partition, run[0][0], run[-1][0] + 1, min(arrivals), max(arrivals), stored,
-        len(run) - stored,
+        partition, records[0].offset, records[-1].offset + 1, min(arrivals), max(arrivals),
+        stored, len(records) - stored,
     )  # fmt: skip

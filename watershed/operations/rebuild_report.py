@@ -7,32 +7,26 @@ long as its inputs are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
 
 import stamina
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
-from watershed.batch import (
-    attempts,
-    expiry,
-    facts,
-    publish,
-    quality_checks,
-    staging_table,
-)
+from watershed.batch import attempts, facts, ledger, publish, quality_checks, staging_table
 from watershed.batch.attempts import Attempt
 from watershed.batch.intervals import Interval
+from watershed.batch.ledger import LedgerEntry, RepeatableEntry
 from watershed.contracts.model import Contract
 from watershed.contracts.query import read_query
 from watershed.errors import AttemptError, LeaseHeldError
 from watershed.settings import Settings
-from watershed.stores import postgres, reference
-from watershed.stores.locks import holder_of, try_lock_session, unlock_session
+from watershed.stores import operator_log, postgres, reference
+from watershed.stores.locks import hold
 from watershed.stores.operator_log import log_operation
+from watershed.stores.postgres import transaction
 
 CHUNK_EVENTS = 1_000_000
 CHUNK_INTERVALS = 300
@@ -45,14 +39,6 @@ Watch = Callable[[int, int], None]
 """Told how many intervals have been made again, and how many there are."""
 
 
-class LedgerRow(NamedTuple):
-    """A row of the ledger; ``run_id`` is of the attempt it came from, None where it was skipped."""
-
-    interval: Interval
-    events: int
-    run_id: str | None
-
-
 @dataclass(frozen=True)
 class Inputs:
     """What a rebuild is made from: with the same, it goes on where it was."""
@@ -63,7 +49,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuiltReport:
     """What a rebuild did, this time: ``left_out`` were skipped, or raw events of them expired."""
 
     snapshot: int
@@ -72,8 +58,19 @@ class Rebuilt:
     duplicates: int
     left_out: int
 
+    def plus(self, published: Sequence[LedgerEntry]) -> RebuiltReport:
+        """With what another chunk published."""
+        return replace(
+            self,
+            intervals=self.intervals + len(published),
+            rows=self.rows + sum(entry.rows for entry in published),
+            duplicates=self.duplicates + sum(entry.duplicates for entry in published),
+        )
 
-def rebuild_report(settings: Settings, contract: Contract, load: Load, watch: Watch) -> Rebuilt:
+
+def rebuild_report(
+    settings: Settings, contract: Contract, load: Load, watch: Watch
+) -> RebuiltReport:
     """Make every final interval again from raw events, with the newest reference data and
     today's query, in order.
 
@@ -82,127 +79,93 @@ def rebuild_report(settings: Settings, contract: Contract, load: Load, watch: Wa
     """
     query = read_query(settings.schemas_dir, contract.type)
     facts.report_of(contract)
-    with postgres.connect(settings) as connection, _alone(connection, contract):
-        snapshot = reference.newest(connection).snapshot
-        inputs = Inputs(snapshot, query.sha256, contract.version)
-        operation, until = _operation(connection, contract, inputs)
-        run_id = f"{_command(contract)}, operation {operation}"
-        todo = _todo(connection, contract, until)
-        rebuilt = Rebuilt(snapshot, 0, 0, 0, len(todo) - sum(map(_is_final, todo)))
-        done = sum(one.run_id == run_id for one in todo)
-        total = len(todo) - rebuilt.left_out
-        watch(done, total)
-        for parts in chunks([one for one in todo if one.run_id not in (run_id, None)]):
-            published = _finalize(connection, contract, inputs, parts, run_id, load)
-            done += len(published)
-            watch(done, total)
-            rebuilt = Rebuilt(
-                snapshot,
-                rebuilt.intervals + len(published),
-                rebuilt.rows + sum(one.rows for one in published),
-                rebuilt.duplicates + sum(one.duplicates for one in published),
-                rebuilt.left_out,
-            )
-        with connection:
+    work = f"rebuilding the report of {contract.type}"
+    with postgres.connect(settings) as connection, hold(connection, work):
+        with transaction(connection) as cursor:
+            snapshot = reference.newest(cursor).snapshot
+            inputs = Inputs(snapshot, query.sha256, contract.version)
+            operation, until = _operation(cursor, contract, inputs)
+            entries = ledger.repeatable(cursor, contract, until) if until else []
+        rebuilt = _rebuild(connection, contract, inputs, operation, entries, load, watch)
+        with transaction(connection) as cursor:
             ended = {"ended": operation, **asdict(rebuilt)}
-            log_operation(connection, _command(contract), contract.type, ended)
+            log_operation(cursor, _command(contract), contract.type, ended)
     return rebuilt
 
 
-@contextmanager
-def _alone(connection: Connection, contract: Contract) -> Iterator[None]:
-    what = _command(contract)
-    if not try_lock_session(connection, what):
-        raise LeaseHeldError(
-            f"{what} is under way: {holder_of(connection, what)}", "wait until it has ended"
-        )
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            unlock_session(connection, what)
+def _rebuild(
+    connection: Connection,
+    contract: Contract,
+    inputs: Inputs,
+    operation: int,
+    entries: Sequence[RepeatableEntry],
+    load: Load,
+    watch: Watch,
+) -> RebuiltReport:
+    """Make again, in chunks, what this operation has not done yet."""
+    run_id = f"{_command(contract)}, operation {operation}"
+    repeatable = [entry for entry in entries if entry.run_id is not None]
+    todo = [entry for entry in repeatable if entry.run_id != run_id]
+    done, total = len(repeatable) - len(todo), len(repeatable)
+    watch(done, total)
+    rebuilt = RebuiltReport(inputs.snapshot, 0, 0, 0, len(entries) - total)
+    for chunk in chunks(todo):
+        published = _publish(connection, contract, inputs, chunk, run_id, load)
+        rebuilt = rebuilt.plus(published)
+        watch(done + rebuilt.intervals, total)
+    return rebuilt
 
 
 def _command(contract: Contract) -> str:
     return f"./ws rebuild report {contract.type}"
 
 
-def _operation(
-    connection: Connection, contract: Contract, inputs: Inputs
-) -> tuple[int, datetime | None]:
+def _operation(cursor: Cursor, contract: Contract, inputs: Inputs) -> tuple[int, datetime | None]:
     """The number of the rebuild that this one continues, or of a new one; and how far it goes."""
-    with connection:
-        cursor = connection.cursor()
-        cursor.execute(
-            "SELECT id, detail, (detail->>'until')::timestamptz FROM control.operator_log"
-            " WHERE type = %s AND command = %s ORDER BY id DESC LIMIT 1",
-            [contract.type, _command(contract)],
-        )
-        number, detail, until = cursor.fetchone() or (0, {}, None)
-        if "ended" not in detail and detail.get("inputs") == asdict(inputs):
-            return number, until
-        cursor.execute("SELECT final_until FROM control.stream WHERE type = %s", [contract.type])
-        [until] = cursor.fetchone() or [None]
-        begun = {"inputs": asdict(inputs), "until": str(until) if until else None}
-        return log_operation(connection, _command(contract), contract.type, begun), until
+    last = operator_log.newest(cursor, _command(contract), contract.type)
+    if last and "ended" not in last.detail and last.detail.get("inputs") == asdict(inputs):
+        until = last.detail["until"]
+        return last.id, datetime.fromisoformat(until) if until else None
+    bounds = ledger.final_range(cursor, contract.type)
+    begun = {"inputs": asdict(inputs), "until": str(bounds.end) if bounds else None}
+    number = log_operation(cursor, _command(contract), contract.type, begun)
+    return number, bounds.end if bounds else None
 
 
-def _todo(connection: Connection, contract: Contract, until: datetime | None) -> list[LedgerRow]:
-    """The ledger up to ``until``, in order; without a run where it cannot be made again."""
-    with connection:
-        readable = expiry.readable_from(connection, contract) + expiry.LONGEST_RUN
-        cursor = connection.cursor()
-        cursor.execute(
-            "SELECT i.start_at, i.end_at, i.events,"
-            " CASE WHEN i.start_at >= %s THEN run_id END"
-            " FROM control.interval AS i LEFT JOIN control.attempt USING (attempt)"
-            " WHERE i.type = %s AND i.end_at <= %s ORDER BY i.start_at",
-            [readable, contract.type, until],
-        )
-        return [
-            LedgerRow(Interval(start, end), events, run_id)
-            for start, end, events, run_id in cursor.fetchall()
-        ]
-
-
-def _is_final(one: LedgerRow) -> bool:
-    return one.run_id is not None
-
-
-def chunks(todo: list[LedgerRow]) -> Iterator[list[Interval]]:
+def chunks(todo: Sequence[RepeatableEntry]) -> Iterator[list[Interval]]:
     """Adjacent intervals, so many at a time that one Spark job does them well."""
-    parts: list[Interval] = []
+    chunk: list[Interval] = []
     events = 0
-    for one in todo:
-        is_full = len(parts) >= CHUNK_INTERVALS or events + one.events > CHUNK_EVENTS
-        if parts and (is_full or parts[-1].end != one.interval.start):
-            yield parts
-            parts, events = [], 0
-        parts.append(one.interval)
-        events += one.events
-    if parts:
-        yield parts
+    for interval, more, _ in todo:
+        is_full = len(chunk) >= CHUNK_INTERVALS or events + more > CHUNK_EVENTS
+        if chunk and (is_full or chunk[-1].end != interval.start):
+            yield chunk
+            chunk, events = [], 0
+        chunk.append(interval)
+        events += more
+    if chunk:
+        yield chunk
 
 
-def _finalize(
+def _publish(
     connection: Connection,
     contract: Contract,
     inputs: Inputs,
-    parts: list[Interval],
+    chunk: list[Interval],
     run_id: str,
     load: Load,
-) -> list[publish.Published]:
+) -> list[LedgerEntry]:
     """One attempt, from its beginning to its end."""
     _wait_free(connection, contract)
-    attempt = attempts.begin(
-        connection, contract, parts, inputs.snapshot, inputs.query_sha256, run_id
-    )
+    with transaction(connection) as cursor:
+        attempt = attempts.begin(
+            cursor, contract, chunk, inputs.snapshot, inputs.query_sha256, run_id
+        )
     load(attempt)
-    failed = [
-        one for one in quality_checks.check_staging(connection, contract, attempt) if not one.ok
-    ]
+    checks = quality_checks.check_staging(connection, contract, attempt)
+    failed = [check for check in checks if not check.ok]
     if failed:
-        what = "; ".join(f"{one.name}: {one.observed}, not {one.expected}" for one in failed)
+        what = "; ".join(f"{c.name}: {c.observed}, not {c.expected}" for c in failed)
         raise AttemptError(
             f"attempt {attempt.attempt} does not pass its checks: {what}",
             f"look at staging.{staging_table.name(attempt)}; then run the command again",

@@ -1,8 +1,8 @@
-"""A quarantined record goes through Kafka again, repaired, once and never twice.
+"""``./ws quarantine replay``: a record goes through Kafka again, repaired, once and never twice.
 
 The intent is committed in PostgreSQL before the record is sent, with where the topic ended then;
-the record carries its old place in a header. Whoever finds an intent without a new place looks
-for that header from there on: found, it only notes the place; not found, it sends. A lock in
+the record names its old one in a header. Whoever finds an intent without a new record looks for
+that header from there on: found, it only notes the record; not found, it sends. A lock in
 PostgreSQL keeps two operators apart. Kafka's own transactions would not do: their markers take
 offsets, which the stream would miss.
 """
@@ -28,8 +28,9 @@ from watershed.failpoint import failpoint
 from watershed.settings import Settings
 from watershed.speed import progress
 from watershed.stores import cassandra, postgres, quarantine, records, replays
-from watershed.stores.quarantine import Record
-from watershed.stores.record_id import Place
+from watershed.stores.postgres import transaction
+from watershed.stores.quarantine import QuarantinedRecord
+from watershed.stores.record_id import RecordId
 from watershed.stores.replays import Replay
 from watershed.stores.topics import TopicState, topic_state
 
@@ -45,8 +46,8 @@ Wait = Callable[[float, str], None]
 class Replayed:
     """Where a record is now. ``found``: an earlier try had sent it, with ``value_sha256``."""
 
-    place: Place
-    to: Place
+    record: RecordId
+    to: RecordId
     found: bool
     value_sha256: str
 
@@ -72,34 +73,34 @@ class Replayer:
     wait: Wait
     reason: str = ""
 
-    def replay(self, place: Place, value: bytes | None) -> Replayed:
+    def replay(self, record: RecordId, value: bytes | None) -> Replayed:
         """Send a record with ``value`` instead of its own, or as it is when that is None.
 
         Raises ReplayError when it must not be sent, KafkaError, OperationalError or another of
         UNAVAILABLE when it may have been: the next call finds out.
         """
-        topic_id = self._generation(place)
-        replays.lock(self.connection, topic_id, place)
-        earlier = replays.find(self.connection, topic_id, [place]).get(place)
-        self.connection.rollback()
+        topic_id = self._topic_id(record)
+        replays.lock(self.connection, topic_id, record)
+        with transaction(self.connection) as cursor:
+            earlier = replays.find(cursor, topic_id, [record]).get(record)
         if earlier and earlier.to:
             raise ReplayError(
-                f"{place} was replayed already: {earlier.operator} sent it to {earlier.to}"
+                f"{record} was replayed already: {earlier.operator} sent it to {earlier.to}"
                 f" on {earlier.at:%Y-%m-%d at %H:%M:%S} UTC",
                 f"a record goes once; if it broke again, replay {earlier.to}",
             )
         topic = self._topic(topic_id)
-        if earlier and (to := self._look(topic, place, earlier)):
-            return self._end(topic, place, to, earlier.value_sha256, found=True)
-        return self._send(topic, place, value)
+        if earlier and (to := self._sent_earlier(topic, record, earlier)):
+            return self._end(topic, record, to, earlier.value_sha256, found=True)
+        return self._send(topic, record, value)
 
-    def _generation(self, place: Place) -> str:
-        """The topic id that the place is in; refuses a record that is not committed."""
-        topic_id = progress.topic_id(self.connection, place.type) or ""
-        at = progress.progress(self.connection, place.type, topic_id).get(place.partition)
-        self.connection.rollback()
-        if at is None or not at.begin <= place.offset < at.next:
-            raise ReplayError(f"nothing is stored from {place}", "./ws quarantine list names some")
+    def _topic_id(self, record: RecordId) -> str:
+        """The topic id that the record is in. Raises ReplayError for one that is not committed."""
+        with transaction(self.connection) as cursor:
+            topic_id = progress.topic_id(cursor, record.type) or ""
+            at = progress.read(cursor, record.type, topic_id).get(record.partition)
+        if at is None or not at.begin <= record.offset < at.next:
+            raise ReplayError(f"nothing is stored from {record}", "./ws quarantine list names some")
         return topic_id
 
     def _topic(self, topic_id: str) -> TopicState:
@@ -112,47 +113,44 @@ class Replayer:
             )
         return topic
 
-    def _look(self, topic: TopicState, place: Place, earlier: Replay) -> Place | None:
+    def _sent_earlier(
+        self, topic: TopicState, record: RecordId, earlier: Replay
+    ) -> RecordId | None:
         """Where an earlier try that did not end put the record, if it did."""
-        left_s = IN_FLIGHT_S - replays.age_s(self.connection, earlier)
-        self.connection.rollback()
+        with transaction(self.connection) as cursor:
+            left_s = IN_FLIGHT_S - replays.age_s(cursor, earlier)
         if left_s > 0:
             self.wait(left_s, "an earlier try did not end, and its record may still be on its way")
             topic = self._topic(topic.topic_id)
-        sought = unread(topic, place, earlier)
-        found = records.find(self.settings, topic.name, sought, header(topic.topic_id, place))
-        return Place(place.type, *found) if found else None
+        sought = unread(topic, record, earlier)
+        found = records.find(self.settings, topic.name, sought, header(topic.topic_id, record))
+        return RecordId(record.type, *found) if found else None
 
-    def _send(self, topic: TopicState, place: Place, value: bytes | None) -> Replayed:
-        record = self._record(topic.topic_id, place)
-        sent = record.value if value is None else value
-        event = checked(self.contract, sent, datetime.now(UTC))
+    def _send(self, topic: TopicState, record: RecordId, value: bytes | None) -> Replayed:
+        content = self._content(topic.topic_id, record)
+        event = checked(self.contract, content.value if value is None else value, datetime.now(UTC))
         digest = hashlib.sha256(event.value).hexdigest()
         with records.producer(self.settings) as producer:
-            with self.connection:
-                replays.begin(
-                    self.connection, topic.topic_id, place, topic.end, digest, self.reason
-                )
+            with transaction(self.connection) as cursor:
+                replays.begin(cursor, topic.topic_id, record, topic.end, digest, self.reason)
             self._fail("replay_before_send")
-            mark = header(topic.topic_id, place)
+            mark = header(topic.topic_id, record)
             at = records.send(producer, topic.name, event.key, event.value, mark)
             self._fail("replay_after_send")
-        return self._end(topic, place, Place(place.type, *at), digest, found=False)
+        return self._end(topic, record, RecordId(record.type, *at), digest, found=False)
 
-    def _record(self, topic_id: str, place: Place) -> Record:
-        keyspace = self.settings.cassandra_keyspace
-        where = place.partition, place.offset
-        found = quarantine.at(self.session, keyspace, topic_id, *where)
-        if found is None:
-            raise absent(place)
-        return found
+    def _content(self, topic_id: str, record: RecordId) -> QuarantinedRecord:
+        content = quarantine.at(self.session, topic_id, record.partition, record.offset)
+        if content is None:
+            raise absent(record)
+        return content
 
     def _end(
-        self, topic: TopicState, place: Place, to: Place, digest: str, *, found: bool
+        self, topic: TopicState, record: RecordId, to: RecordId, digest: str, *, found: bool
     ) -> Replayed:
-        with self.connection:
-            replays.end(self.connection, topic.topic_id, place, to)
-        return Replayed(place, to, found, digest)
+        with transaction(self.connection) as cursor:
+            replays.end(cursor, topic.topic_id, record, to)
+        return Replayed(record, to, found, digest)
 
     def _fail(self, name: str) -> None:
         failpoint(name, self.settings.scratch_dir)
@@ -161,7 +159,7 @@ class Replayer:
 def replay(
     settings: Settings,
     contract: Contract,
-    place: Place,
+    record: RecordId,
     value: bytes | None,
     wait: Wait,
     reason: str = "",
@@ -169,20 +167,20 @@ def replay(
     """Connect and replay one record: :meth:`Replayer.replay`."""
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
         replayer = Replayer(settings, contract, connection, session, wait, reason)
-        return replayer.replay(place, value)
+        return replayer.replay(record, value)
 
 
-def absent(place: Place) -> ReplayError:
+def absent(record: RecordId) -> ReplayError:
     """That the quarantine has no such record."""
     return ReplayError(
-        f"{place} is not in quarantine: it was valid, or has outlived its TTL",
+        f"{record} is not in quarantine: it was valid, or has outlived its TTL",
         "./ws quarantine list names those that are",
     )
 
 
-def header(topic_id: str, place: Place) -> tuple[str, bytes]:
+def header(topic_id: str, record: RecordId) -> tuple[str, bytes]:
     """The record header that says which record this one repairs."""
-    return HEADER, f"{place.type}/{topic_id}/{place.partition}/{place.offset}".encode()
+    return HEADER, f"{record.type}/{topic_id}/{record.partition}/{record.offset}".encode()
 
 
 def checked(contract: Contract, value: bytes | None, now: datetime) -> Event:
@@ -208,13 +206,13 @@ def _early(contract: Contract, event_time: str, now: datetime) -> Rejection | No
     return None
 
 
-def unread(topic: TopicState, place: Place, earlier: Replay) -> dict[int, range]:
+def unread(topic: TopicState, record: RecordId, earlier: Replay) -> dict[int, range]:
     """Where an earlier try may have put the record. Raises ReplayError if that is not known."""
     begun = {partition: earlier.looked_from.get(partition, 0) for partition in topic.end}
     for partition, start in begun.items():
         if not topic.begin[partition] <= start <= topic.end[partition]:
             raise ReplayError(
-                f"{place} was perhaps sent on {earlier.at:%Y-%m-%d}, to {topic.name}/{partition}"
+                f"{record} was perhaps sent on {earlier.at:%Y-%m-%d}, to {topic.name}/{partition}"
                 f" from {start} on or elsewhere; Kafka now has"
                 f" [{topic.begin[partition]}, {topic.end[partition]})",
                 "./ws trace EVENT_ID tells whether it was stored: docs/operate.md, Quarantine, says"

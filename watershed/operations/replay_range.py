@@ -1,4 +1,4 @@
-"""The quarantined records of a range go through Kafka again, each once, as they are.
+"""``./ws quarantine replay --last``: the records of a range, each once, as they are.
 
 What the contract of today accepts is sent; what it refuses stays, with its reason.
 """
@@ -16,8 +16,9 @@ from watershed.operations.replay import Replayer, Wait
 from watershed.settings import Settings
 from watershed.speed import progress
 from watershed.stores import cassandra, postgres, quarantine, replays
+from watershed.stores.postgres import transaction
 from watershed.stores.raw import BLOCK
-from watershed.stores.record_id import Place
+from watershed.stores.record_id import RecordId
 
 MOST = 1_000
 """Records of one call: each holds a lock in PostgreSQL until it ends."""
@@ -25,20 +26,20 @@ MOST = 1_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one record: ``to`` is its new place, else ``why`` it was not sent.
+    """What became of one record: ``to`` is where it is now, else ``why`` it was not sent.
 
     With both, it had been sent before.
     """
 
-    place: Place
-    to: Place | None
+    record: RecordId
+    to: RecordId | None
     why: str = ""
 
 
 def replay_range(
     settings: Settings,
     contract: Contract,
-    first: Place,
+    first: RecordId,
     last: int,
     reason: str,
     wait: Wait,
@@ -50,35 +51,34 @@ def replay_range(
     is sent, and the next call goes on.
     """
     with postgres.connect(settings) as connection, cassandra.connect(settings) as session:
-        topic_id = progress.topic_id(connection, contract.type) or ""
-        found = _quarantined(session, settings.cassandra_keyspace, topic_id, first, last)
-        done = replays.find(connection, topic_id, found)
-        connection.rollback()
+        with transaction(connection) as cursor:
+            topic_id = progress.topic_id(cursor, contract.type) or ""
+        found = _quarantined(session, topic_id, first, last)
+        with transaction(connection) as cursor:
+            done = replays.find(cursor, topic_id, found)
         replayer = Replayer(settings, contract, connection, session, wait, reason)
-        for place in found:
-            before = done.get(place)
+        for record in found:
+            before = done.get(record)
             if before and before.to:
-                yield Outcome(place, before.to, f"was sent before, by {before.operator}")
+                yield Outcome(record, before.to, f"was sent before, by {before.operator}")
             else:
-                yield _replayed(replayer, place)
+                yield _replayed(replayer, record)
 
 
-def _replayed(replayer: Replayer, place: Place) -> Outcome:
+def _replayed(replayer: Replayer, record: RecordId) -> Outcome:
     try:
-        done = replayer.replay(place, None)
+        done = replayer.replay(record, None)
     except ReplayError as error:
-        return Outcome(place, None, error.cause)
-    return Outcome(place, done.to, "had been sent by a try that did not end" if done.found else "")
+        return Outcome(record, None, error.cause)
+    return Outcome(record, done.to, "had been sent by a try that did not end" if done.found else "")
 
 
-def _quarantined(
-    session: Session, keyspace: str, topic_id: str, first: Place, last: int
-) -> list[Place]:
-    """The places in the range that have a quarantined record, by offset."""
-    found: list[Place] = []
-    for part in by_block(first.offset, last):
-        records = quarantine.newest(session, keyspace, topic_id, first.partition, part)
-        found += sorted(first._replace(offset=one.offset) for one in records)
+def _quarantined(session: Session, topic_id: str, first: RecordId, last: int) -> list[RecordId]:
+    """The records in the range that are in quarantine, by offset."""
+    found: list[RecordId] = []
+    for offsets in by_block(first.offset, last):
+        rejected = quarantine.newest(session, topic_id, first.partition, offsets)
+        found += sorted(first._replace(offset=one.offset) for one in rejected)
         if len(found) > MOST:
             raise ReplayError(
                 f"more than {MOST:,} records are in quarantine from {first} to {last}",

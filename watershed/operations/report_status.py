@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
-from watershed.batch import aggregates
+from watershed.batch import aggregates, ledger
+from watershed.batch.ledger import NewestEntry
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
 from watershed.stores import alerts, postgres
+from watershed.stores.postgres import transaction
 
 ALERT_AGE = timedelta(days=7)
 """Older alerts are no news."""
-
-
-@dataclass(frozen=True)
-class LastInterval:
-    """The newest interval of the ledger; ``skipped`` by an operator, it has no numbers."""
-
-    start: datetime
-    end: datetime
-    skipped: bool
-    rows: int
-    duplicates: int
-    conflicts: int
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class ReportStatus:
 
     final_until: datetime | None
     final_s: float | None
-    last: LastInterval | None
+    last: NewestEntry | None
     unexplained: int
     alert: NewestAlert | None
 
@@ -55,35 +44,19 @@ def report_status(settings: Settings, contract: Contract) -> ReportStatus | None
     """The contract's report now; None where it declares none. Raises psycopg2.Error."""
     if contract.report is None:
         return None
-    with postgres.connect(settings) as connection:
-        until, age_s = _row(
-            connection,
-            "SELECT final_until, extract(epoch FROM clock_timestamp() - final_until)::float"
-            " FROM control.stream WHERE type = %s",
-            contract.type,
-        ) or (None, None)
+    with postgres.connect(settings) as connection, transaction(connection) as cursor:
+        bounds = ledger.final_range(cursor, contract.type)
         return ReportStatus(
-            until,
-            None if age_s is None else round(age_s, 1),
-            _last(connection, contract),
-            _unexplained(connection, contract),
-            _alert(connection, contract),
+            bounds.end if bounds else None,
+            round(ledger.age_s(cursor, bounds.end), 1) if bounds else None,
+            ledger.newest(cursor, contract.type),
+            _unexplained(cursor, contract),
+            _alert(cursor, contract),
         )
 
 
-def _last(connection: Connection, contract: Contract) -> LastInterval | None:
-    row = _row(
-        connection,
-        "SELECT start_at, end_at, attempt IS NULL, rows, duplicates, conflicts"
-        " FROM control.interval WHERE type = %s ORDER BY start_at DESC LIMIT 1",
-        contract.type,
-    )
-    return LastInterval(*row) if row else None
-
-
-def _unexplained(connection: Connection, contract: Contract) -> int:
+def _unexplained(cursor: Cursor, contract: Contract) -> int:
     """An index has these rows alone."""
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
             aggregates.interval(contract).identifier, aggregates.unexplained(contract)
@@ -92,12 +65,6 @@ def _unexplained(connection: Connection, contract: Contract) -> int:
     return int(cursor.fetchone()[0])  # type: ignore[index]
 
 
-def _alert(connection: Connection, contract: Contract) -> NewestAlert | None:
-    found = alerts.newest(connection, contract.type, ALERT_AGE, limit=1)
+def _alert(cursor: Cursor, contract: Contract) -> NewestAlert | None:
+    found = alerts.newest(cursor, contract.type, ALERT_AGE, limit=1)
     return next((NewestAlert(a.at, a.source, a.message.split("\n")[0]) for a in found), None)
-
-
-def _row(connection: Connection, query: str, event_type: str) -> Any:
-    cursor = connection.cursor()
-    cursor.execute(query, [event_type])
-    return cursor.fetchone()

@@ -1,7 +1,7 @@
 """Finds the records with an event id: valid ones in the raw store, others in the quarantine.
 
 Neither is indexed by it. The time index names the Cassandra partitions, and the server looks
-through each of them, a piece at a time.
+through each of them, a chunk at a time.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from cassandra.cluster import Session
 from watershed.contracts.model import Contract
 from watershed.contracts.validate import UUID as WRITTEN_UUID
 from watershed.operations.audit.tally import plain
-from watershed.speed.time_index import Span
+from watershed.speed.time_index import BlockOffsets
 from watershed.stores import quarantine, raw
 from watershed.stores.quarantine import Rejected
+from watershed.stores.record_id import TopicPartition
 from watershed.timestamps import EPOCH
 
-PIECE = raw.BLOCK // 4
+CHUNK = raw.BLOCK // 4
 """Offsets that one query looks through: a whole Cassandra partition may take it seconds."""
 
 READERS = 3
@@ -33,7 +34,7 @@ Watch = Callable[[int, int], None]
 """Told how many offsets have been looked through, and how many there are."""
 
 
-class Found(NamedTuple):
+class FoundRecord(NamedTuple):
     """One record with the id sought. A valid one has ``fields`` and when they were written."""
 
     topic_id: str
@@ -51,52 +52,54 @@ class Search:
     """A search for one event id of one contract's."""
 
     session: Session
-    keyspace: str
     contract: Contract
     event_id: str
 
-    def run(self, stored: list[Span], rejected: list[Span], watch: Watch) -> Iterator[Found]:
-        """Every record with the id in these spans of raw store and quarantine."""
+    def run(
+        self, stored: list[BlockOffsets], rejected: list[BlockOffsets], watch: Watch
+    ) -> Iterator[FoundRecord]:
+        """Every record with the id in these blocks of raw store and quarantine."""
         tasks = [*self._tasks(stored, rejected)]
-        done, total = 0, sum(len(span.offsets) for _, span in tasks)
+        done, total = 0, sum(len(block.offsets) for _, block in tasks)
         with ThreadPoolExecutor(READERS) as pool:
             results = pool.map(lambda task: task[0](task[1]), tasks)
-            for (_, span), found in zip(tasks, results, strict=True):
+            for (_, block), found in zip(tasks, results, strict=True):
                 yield from found
-                done += len(span.offsets)
+                done += len(block.offsets)
                 watch(done, total)
 
     def _tasks(
-        self, stored: list[Span], rejected: list[Span]
-    ) -> Iterator[tuple[Callable[[Span], list[Found]], Span]]:
+        self, stored: list[BlockOffsets], rejected: list[BlockOffsets]
+    ) -> Iterator[tuple[Callable[[BlockOffsets], list[FoundRecord]], BlockOffsets]]:
         typed = as_id(self.contract, self.event_id)
         if typed is not None:
-            for span in pieces(stored):
-                yield partial(self._valid, typed), span
+            for block in chunks(stored):
+                yield partial(self._valid, typed), block
         for key in {self.event_id, str(typed or self.event_id)}:
-            for span in pieces(rejected):
-                yield partial(self._rejected, key.encode()), span
+            for block in chunks(rejected):
+                yield partial(self._rejected, key.encode()), block
 
-    def _valid(self, event_id: UUID | str, span: Span) -> list[Found]:
+    def _valid(self, event_id: UUID | str, block: BlockOffsets) -> list[FoundRecord]:
         names = (*self.contract.fields, "extra")
         columns = ("kafka_offset", "kafka_time", "arrival_time", "WRITETIME(kafka_time)", *names)
-        table, column = f"{self.keyspace}.{self.contract.type}", self.contract.event_id
-        rows = raw.with_value(self.session, table, columns, *span[:3], column, event_id)
-        return [_found(span, names, plain(row)) for row in rows]
+        table, column = self.contract.type, self.contract.event_id
+        at = TopicPartition(block.topic_id, block.partition)
+        rows = raw.with_value(self.session, table, columns, at, block.offsets, column, event_id)
+        return [_found(block, names, plain(row)) for row in rows]
 
-    def _rejected(self, key: bytes, span: Span) -> list[Found]:
-        found = quarantine.with_key(self.session, self.keyspace, *span[:3], key)
+    def _rejected(self, key: bytes, block: BlockOffsets) -> list[FoundRecord]:
+        found = quarantine.with_key(self.session, *block[:3], key)
         return [
-            Found(*span[:2], one.offset, one.kafka_time, one.arrival_time, None, {}, one)
+            FoundRecord(*block[:2], one.offset, one.kafka_time, one.arrival_time, None, {}, one)
             for one in found
         ]
 
 
-def _found(span: Span, names: tuple[str, ...], row: tuple[Any, ...]) -> Found:
+def _found(block: BlockOffsets, names: tuple[str, ...], row: tuple[Any, ...]) -> FoundRecord:
     offset, kafka_time, arrival_time, written_us, *values = row
     written_at = EPOCH + timedelta(microseconds=written_us)
     fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    return Found(*span[:2], offset, kafka_time, arrival_time, written_at, fields, None)
+    return FoundRecord(*block[:2], offset, kafka_time, arrival_time, written_at, fields, None)
 
 
 def as_id(contract: Contract, text: str) -> UUID | str | None:
@@ -106,8 +109,8 @@ def as_id(contract: Contract, text: str) -> UUID | str | None:
     return UUID(text) if WRITTEN_UUID.fullmatch(text) else None
 
 
-def pieces(spans: Iterable[Span]) -> Iterator[Span]:
-    """The spans, cut so that one query answers soon."""
-    for span in spans:
-        for start in range(span.offsets.start, span.offsets.stop, PIECE):
-            yield span._replace(offsets=range(start, min(start + PIECE, span.offsets.stop)))
+def chunks(blocks: Iterable[BlockOffsets]) -> Iterator[BlockOffsets]:
+    """The blocks, cut so that one query answers soon."""
+    for block in blocks:
+        for start in range(block.offsets.start, block.offsets.stop, CHUNK):
+            yield block._replace(offsets=range(start, min(start + CHUNK, block.offsets.stop)))

@@ -1,22 +1,23 @@
-"""``./ws skip-interval``: which interval it may go past."""
+"""``./ws skip-interval``: going past the interval that would be published next."""
 
 from __future__ import annotations
 
-from psycopg2.extensions import connection as Connection
-
-from watershed.batch import intervals
+from watershed.batch import ledger, plan
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
-from watershed.errors import IntervalError
+from watershed.settings import Settings
+from watershed.stores import postgres
 
 
-def next_interval(connection: Connection, contract: Contract, interval_s: int) -> Interval:
-    """The interval that is to be made final next; commits. Raises IntervalError for none yet."""
-    with connection:
-        found = intervals.frontier(connection, contract, interval_s)
-    if found is not None:
-        start = found.final_until
-        one = intervals.cut(Interval(start, found.watermark), interval_s)[:1]
-        if one and one[0].end <= found.watermark:
-            return one[0]
-    raise IntervalError(f"no interval of {contract.type} is complete and not final", "wait")
+def next_interval(settings: Settings, contract: Contract) -> Interval:
+    """The interval that is to be published next. Raises IntervalError for none yet."""
+    with postgres.connect(settings) as connection, postgres.transaction(connection) as cursor:
+        frontier = ledger.frontier(cursor, contract, settings.batch_interval_s)
+    return plan.next_interval(contract.type, frontier, settings.batch_interval_s)
+
+
+def skip_interval(settings: Settings, contract: Contract, interval: Interval) -> None:
+    """Go past an interval that cannot be published; logged. Raises IntervalError for another than
+    the next one."""
+    with postgres.connect(settings) as connection:
+        ledger.skip(connection, contract, interval)

@@ -9,7 +9,6 @@ from functools import partial
 from time import monotonic
 
 import psycopg2
-from psycopg2.extensions import connection as Connection
 
 from watershed.contracts.load import load_contracts
 from watershed.contracts.model import Contract
@@ -19,8 +18,8 @@ from watershed.operations.lag import PartitionStatus, lags
 from watershed.operations.readiness import LOOK_S, cached_sequence
 from watershed.operations.report_status import ReportStatus, report_status
 from watershed.settings import Settings
-from watershed.speed import progress
-from watershed.speed.heartbeat import Said, said
+from watershed.speed import heartbeat, progress, time_index
+from watershed.speed.heartbeat import Heartbeat
 from watershed.speed.progress import Progress
 from watershed.stores import cassandra, postgres
 from watershed.stores.topics import topic_state
@@ -76,13 +75,13 @@ class ContractStatus:
 
 @dataclass(frozen=True)
 class _Commits:
-    """What PostgreSQL knows of one contract: ``rate`` in events per second, ``said`` by its query,
-    ``at`` when it was asked."""
+    """What PostgreSQL knows of one contract, ``at`` a time: ``rate`` in events per second, its
+    query's ``heartbeat``."""
 
     sequence: int
-    progress: dict[int, Progress]
+    partitions: dict[int, Progress]
     rate: float
-    said: Said
+    heartbeat: Heartbeat
     at: datetime
 
 
@@ -140,13 +139,12 @@ def _answer(
 
 
 def _commits(settings: Settings, contract: Contract) -> _Commits:
-    with postgres.connect(settings) as connection:
-        topic_id = progress.topic_id(connection, contract.type)
+    with postgres.connect(settings) as connection, postgres.transaction(connection) as cursor:
         return _Commits(
-            progress.sequence(connection, contract.type),
-            progress.progress(connection, contract.type, topic_id) if topic_id else {},
-            _rate(connection, contract),
-            said(connection)[contract.type],
+            progress.sequence(cursor, contract.type),
+            progress.read_current(cursor, contract.type),
+            round(time_index.records_per_s(cursor, contract.type, RATE_WINDOW_S), 1),
+            heartbeat.read_all(cursor)[contract.type],
             datetime.now(UTC),
         )
 
@@ -158,7 +156,7 @@ def _contract(
     partitions: list[PartitionStatus],
     report: ReportStatus | None,
 ) -> ContractStatus:
-    beat, refusal, trouble = commits.said
+    beat, refusal, trouble = commits.heartbeat
     silent = round((commits.at - beat).total_seconds(), 1) if beat else None
     behind = None if cached is None else max(0, commits.sequence - cached)
     return ContractStatus(
@@ -173,14 +171,4 @@ def _partitions(
     topic = topic_state(settings, contract.topic.name)
     if commits is None:
         return []
-    return lags(settings, topic, commits.progress, commits.at)
-
-
-def _rate(connection: Connection, contract: Contract) -> float:
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT coalesce(sum(stored + quarantined), 0) FROM control.stream_batch WHERE type = %s"
-        " AND committed_at > clock_timestamp() - make_interval(secs => %s)",
-        [contract.type, RATE_WINDOW_S],
-    )
-    return round(float(cursor.fetchone()[0]) / RATE_WINDOW_S, 1)  # type: ignore[index]
+    return lags(settings, topic, commits.partitions, commits.at)

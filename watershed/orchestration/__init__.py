@@ -1,4 +1,4 @@
 """What the DAGs in ``dags/`` are made of: operators, the trigger, and what their tasks do.
 
-This package and ``dags`` alone import airflow; ``ranges`` and ``messages`` are pure.
+This package and ``dags`` alone import airflow; ``schedule`` and ``messages`` are pure.
 """

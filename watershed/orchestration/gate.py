@@ -11,10 +11,10 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from psycopg2 import OperationalError
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.errors import StoreError
-from watershed.orchestration import messages, ranges
+from watershed.orchestration import messages, schedule
 from watershed.settings import load_settings
 from watershed.speed import progress
 from watershed.stores import postgres, reference
@@ -33,9 +33,10 @@ class Gate(BaseOperator):
         self.timeout_s = timeout_s
 
     def execute(self, context: Context) -> None:
-        wanted = ranges.asked(context["params"], context.get("partition_key"), self.interval_s)
-        until = wanted.range.end if wanted.range else None
-        why = look(self.event_type, until)
+        key = context.get("partition_key")
+        asked = schedule.asked(self.event_type, context["params"], key, self.interval_s)
+        until = asked.range.end if asked.range else None
+        why = missing_now(self.event_type, until)
         if why is None:
             return
         self.log.info("waits up to %s s: %s", self.timeout_s, why)
@@ -74,7 +75,7 @@ class Complete(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         until = datetime.fromisoformat(self.until) if self.until else None
         deadline = datetime.fromisoformat(self.deadline)
-        while why := await asyncio.to_thread(look, self.event_type, until):
+        while why := await asyncio.to_thread(missing_now, self.event_type, until):
             if datetime.now(UTC) > deadline:
                 yield TriggerEvent(why)
                 return
@@ -82,24 +83,27 @@ class Complete(BaseTrigger):
         yield TaskSuccessEvent()
 
 
-def look(event_type: str, until: datetime | None) -> str | None:
+def missing_now(event_type: str, until: datetime | None) -> str | None:
     """What is still missing, also when PostgreSQL is away; None when nothing is."""
     try:
-        with postgres.connect(load_settings()) as connection:
-            return missing(connection, event_type, until)
+        with (
+            postgres.connect(load_settings()) as connection,
+            postgres.transaction(connection) as cursor,
+        ):
+            return missing(cursor, event_type, until)
     except OperationalError as error:
         return f"PostgreSQL does not answer: {error}"
 
 
-def missing(connection: Connection, event_type: str, until: datetime | None) -> str | None:
-    """What an enrichment up to ``until`` lacks, in this connection's transaction."""
-    watermark = progress.complete_until(connection, event_type)
-    return messages.incomplete(event_type, watermark, until, _has_snapshot(connection))
+def missing(cursor: Cursor, event_type: str, until: datetime | None) -> str | None:
+    """What an enrichment up to ``until`` lacks; None when nothing."""
+    watermark = progress.complete_until(cursor, event_type)
+    return messages.incomplete(event_type, watermark, until, _has_snapshot(cursor))
 
 
-def _has_snapshot(connection: Connection) -> bool:
+def _has_snapshot(cursor: Cursor) -> bool:
     try:
-        reference.newest(connection)
+        reference.newest(cursor)
     except StoreError:
         return False
     return True

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from watershed.batch.reconcile import Unexplained
+from watershed.batch.reconcile import UnexplainedSum
 
 FAULTS_MAX = 5
 CLOCK = "%Y-%m-%d %H:%M:%S"
@@ -23,7 +23,7 @@ RAISED = re.compile(r"(?:: )?([\w.]+(?:Error|Exception)(?:: .*)?)")
 """An exception's own line; Java's has a colon before it where Python prints it."""
 
 
-class Query(NamedTuple):
+class StreamState(NamedTuple):
     """What a contract's streaming query last said of itself.
 
     ``moved_at`` is the latest of its newest commit, its watermark and its first start.
@@ -59,14 +59,14 @@ def incomplete(
 
 
 def standing_still(
-    queries: Iterable[Query], now: datetime, silent: timedelta, still: timedelta
+    queries: Iterable[StreamState], now: datetime, silent: timedelta, still: timedelta
 ) -> list[str]:
     """A line for each contract whose stream refuses to go on, was silent for longer than
     ``silent``, or commits nothing for longer than ``still``."""
     return [text for one in queries if (text := _fault(one, now, silent, still))]
 
 
-def _fault(query: Query, now: datetime, silent: timedelta, still: timedelta) -> str | None:
+def _fault(query: StreamState, now: datetime, silent: timedelta, still: timedelta) -> str | None:
     if query.heartbeat_at is None:
         return (
             f"{query.type}: its stream has never said that it lives\n"
@@ -159,7 +159,7 @@ def audit_faults(output: str) -> list[str] | None:
     ]
 
 
-def drift(event_type: str, found: Sequence[Unexplained]) -> str:
+def drift(event_type: str, found: Sequence[UnexplainedSum]) -> str:
     """What batch and flow differ by, where removed duplicates do not explain it."""
     shown = "".join(
         f"\n    {one.interval_start:{CLOCK}} {' '.join(map(str, one.groups))}: {one.value:+} in"

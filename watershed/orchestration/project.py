@@ -42,7 +42,7 @@ def event_types() -> list[str]:
 def reported() -> tuple[Settings, list[Contract]]:
     """The settings, and the contracts that the batch layer reports on."""
     settings = load_settings()
-    return settings, [one for one in contracts(settings).values() if one.report]
+    return settings, [contract for contract in contracts(settings).values() if contract.report]
 
 
 @contextmanager
@@ -86,5 +86,8 @@ def alert_failure(event_type: str | None, context: Mapping[str, Any]) -> None:
         "host": os.uname().nodename,
         **getattr(error, "detail", {}),
     }
-    with postgres.connect(load_settings()) as connection, connection:
-        alerts.alert(connection, instance.dag_id, message, event_type, detail)
+    with (
+        postgres.connect(load_settings()) as connection,
+        postgres.transaction(connection) as cursor,
+    ):
+        alerts.alert(cursor, instance.dag_id, message, event_type, detail)

@@ -36,7 +36,7 @@ def _ensure_reader(cursor: Cursor, settings: Settings) -> None:
 
 
 def ensure_tables(connection: Connection[Cursor], settings: Settings) -> None:
-    """Make the tables that are missing, and insert the rows that are; commits."""
+    """Make the tables that are missing, and insert the rows that are."""
     cursor = connection.cursor()
     for statement in ddl(settings.schemas_dir, STORE).split(";\n"):
         if statement.strip():

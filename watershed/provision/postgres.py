@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extensions import encrypt_password
 
 from watershed import stores
@@ -15,7 +15,7 @@ from watershed.contracts.model import Contract
 from watershed.settings import Settings
 from watershed.speed import contract_versions, flow, progress
 from watershed.stores import reference
-from watershed.stores.postgres import connect
+from watershed.stores.postgres import connect, transaction
 
 MIGRATIONS = Path(stores.__file__).parent / "migrations"
 
@@ -27,27 +27,26 @@ def ensure_database(settings: Settings, admin: str, password: str) -> None:
     """Make the pipeline's role and database, and the reader's role, as the administrator."""
     with connect(settings, dbname="postgres", user=admin, password=password) as connection:
         connection.autocommit = True
-        ensure_role(connection, settings.postgres_user, settings.secret("postgres_password"))
+        cursor = connection.cursor()
+        ensure_role(cursor, settings.postgres_user, settings.secret("postgres_password"))
         reader = settings.secret("postgres_reader_password")
-        ensure_role(connection, settings.postgres_reader, reader)
-        ensure_owned(connection, settings.postgres_database, settings.postgres_user)
+        ensure_role(cursor, settings.postgres_reader, reader)
+        ensure_owned(cursor, settings.postgres_database, settings.postgres_user)
 
 
-def ensure_role(connection: Connection, role: str, password: str) -> None:
+def ensure_role(cursor: Cursor, role: str, password: str) -> None:
     """Make a role that may sign in, with this password."""
-    cursor = connection.cursor()
     cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
     verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
     # What the server checks a password against: a slow statement's log then has no password.
-    verifier = sql.Literal(str(encrypt_password(password, role, connection, "scram-sha-256")))
+    verifier = sql.Literal(str(encrypt_password(password, role, cursor, "scram-sha-256")))
     cursor.execute(
         sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), verifier)
     )
 
 
-def ensure_owned(connection: Connection, database: str, owner: str) -> None:
+def ensure_owned(cursor: Cursor, database: str, owner: str) -> None:
     """Make a database of ``owner``'s; the connection is in autocommit."""
-    cursor = connection.cursor()
     cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
     if not cursor.fetchone():
         names = sql.Identifier(database), sql.Identifier(owner)
@@ -59,16 +58,15 @@ def ensure_tables(settings: Settings, contracts: Iterable[Contract]) -> None:
 
     The reader's role, which is given the report, must be there.
     """
-    with connect(settings) as connection:
-        _migrate(settings)
-        reference.ensure_tables(connection, settings.schemas_dir)
+    _migrate(settings)
+    with connect(settings) as connection, transaction(connection) as cursor:
+        reference.ensure_tables(cursor, settings.schemas_dir)
         for contract in contracts:
-            contract_versions.check(connection, contract)
-            flow.ensure_tables(connection, contract)
-            progress.register(connection, contract)
-            report.ensure_tables(connection, contract, settings.schemas_dir)
-        report.grant_reader(connection, settings)
-        connection.commit()
+            contract_versions.check(cursor, contract)
+            flow.ensure_tables(cursor, contract)
+            progress.register(cursor, contract)
+            report.ensure_tables(cursor, contract, settings.schemas_dir)
+        report.grant_reader(cursor, settings)
 
 
 def _migrate(settings: Settings) -> None:

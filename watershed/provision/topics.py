@@ -30,12 +30,12 @@ def ensure_topics(settings: Settings, contracts: Iterable[Contract]) -> None:
             if topic.name not in known:
                 client.create_topics([_new(contract)], wait_for_metadata=True)
                 continue
-            _keep_for(client, topic)
+            _set_retention(client, topic)
             if len(known[topic.name]["partitions"]) < topic.partitions:
                 client.create_partitions({topic.name: topic.partitions})
 
 
-def _keep_for(client: KafkaAdminClient, topic: Topic) -> None:
+def _set_retention(client: KafkaAdminClient, topic: Topic) -> None:
     retention = {"retention.ms": _retention_ms(topic)}
     resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, retention)
     found = client.alter_configs([resource], incremental=True)["topic"][topic.name]

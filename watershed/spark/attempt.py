@@ -23,8 +23,9 @@ from watershed.failpoint import failpoint
 from watershed.settings import Settings
 from watershed.spark import enrich, raw, staging
 from watershed.spark.enrich import Measured
-from watershed.speed.time_index import Stretch
+from watershed.speed.time_index import ArrivedOffsets
 from watershed.stores import lake
+from watershed.stores.postgres import transaction
 
 ROWS_PER_TASK = 250_000
 """Events that a task sorts by id: some 60 MB."""
@@ -55,43 +56,47 @@ class Enrichment:
     folder: Path
 
     def load(
-        self, connection: Connection, attempt: Attempt, stretches: Sequence[Stretch], clock: Clock
+        self,
+        connection: Connection,
+        attempt: Attempt,
+        arrived: Sequence[ArrivedOffsets],
+        clock: Clock,
     ) -> list[Loaded]:
         """Fill the attempt's staging table, which is empty; what it has then, by interval.
 
         Raises ContractError for a query that changes more than it may, StoreError where events or
         references are missing.
         """
-        events = self.events(attempt, stretches).persist(StorageLevel.MEMORY_AND_DISK)
+        events = self.events(attempt, arrived).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             with clock.stage("read"):
                 before = enrich.measured(events, self.contract)
-                raw.check_counted(stretches, events.where(raw.COUNTED).count())
+                raw.check_counted(arrived, events.where(raw.COUNTED).count())
             copied = self._copy(connection, attempt, events, clock)
         finally:
             events.unpersist()
-        with clock.stage("check"), connection:
-            after = staging.measured(connection, self.contract, attempt, copied)
+        with clock.stage("check"), transaction(connection) as cursor:
+            after = staging.measured(cursor, self.contract, attempt, copied)
             enrich.check(self.contract, self.query, before, after)
-            unmatched = staging.unmatched(connection, self.contract, attempt, self.query)
-        return [_loaded(one, after.get(one.start), unmatched) for one in attempt.intervals]
+            unmatched = staging.unmatched(cursor, self.contract, attempt, self.query)
+        return [_loaded(i, after.get(i.start), unmatched) for i in attempt.intervals]
 
-    def events(self, attempt: Attempt, stretches: Sequence[Stretch]) -> DataFrame:
+    def events(self, attempt: Attempt, arrived: Sequence[ArrivedOffsets]) -> DataFrame:
         """The view ``event``, with a mark on what the time index counts."""
-        tasks = sum(len(one.offsets) for one in stretches) // ROWS_PER_TASK
+        tasks = sum(len(partition.offsets) for partition in arrived) // ROWS_PER_TASK
         self.spark.conf.set("spark.sql.shuffle.partitions", max(tasks, 2))
         start, end = attempt.start, attempt.end
-        rows = raw.read(self.spark, self.settings, self.contract, stretches, start, end)
+        rows = raw.read(self.spark, self.settings, self.contract, arrived, start, end)
         return enrich.events(rows, self.contract, attempt.intervals)
 
     def result(
         self, connection: Connection, attempt: Attempt, events: DataFrame
     ) -> tuple[DataFrame, list[str]]:
-        """What the query makes of the events, and the columns of it that are loaded; commits."""
+        """What the query makes of the events, and the columns of it that are loaded."""
         references = {name: self._reference(name) for name in self.contract.references}
-        found = enrich.enriched(self.spark, self.query, events.drop(raw.COUNTED), references)
-        with connection:
-            return found, staging.columns(connection, self.contract, attempt, found.columns)
+        result = enrich.enriched(self.spark, self.query, events.drop(raw.COUNTED), references)
+        with transaction(connection) as cursor:
+            return result, staging.columns(cursor, self.contract, attempt, result.columns)
 
     def _copy(
         self, connection: Connection, attempt: Attempt, events: DataFrame, clock: Clock
@@ -118,9 +123,9 @@ class Enrichment:
 
 
 def _loaded(
-    interval: Interval, found: Measured | None, unmatched: Mapping[datetime, dict[str, int]]
+    interval: Interval, staged: Measured | None, unmatched: Mapping[datetime, dict[str, int]]
 ) -> Loaded:
-    """What was loaded of an interval; nothing arrived in one that was not found."""
-    if found is None:
+    """What was loaded of an interval; None is staged where nothing arrived."""
+    if staged is None:
         return Loaded(interval, 0, 0, {})
-    return Loaded(interval, found.events, found.repeated, unmatched.get(interval.start, {}))
+    return Loaded(interval, staged.events, staged.repeated, unmatched.get(interval.start, {}))

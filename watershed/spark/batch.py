@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 
-from cassandra.cluster import Session
-from psycopg2.extensions import connection as Connection
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -32,13 +30,15 @@ from watershed.spark.totals import (
     sums,
 )
 from watershed.spark.validate import JUDGED, validated
-from watershed.speed import critical
+from watershed.speed import critical, progress
 from watershed.speed.cache import Change
 from watershed.speed.cache_writer import CacheWriter
 from watershed.speed.commit import commit
 from watershed.speed.critical import CriticalEvent
-from watershed.speed.progress import Progress, advance_idle, progress
+from watershed.speed.progress import Progress
 from watershed.stores import quarantine, raw
+from watershed.stores.clients import Clients
+from watershed.stores.postgres import transaction
 from watershed.stores.topics import Broker
 from watershed.timestamps import EPOCH, milliseconds
 
@@ -49,14 +49,16 @@ HOUR_S = 3_600
 class BatchWriter:
     """Writes the micro-batches of one contract's query; ``write`` is its ``foreachBatch``."""
 
-    settings: Settings
+    clients: Clients
     contract: Contract
     topic_id: str
     epoch: int
-    connection: Connection
-    session: Session
     cache: CacheWriter
     broker: Broker
+
+    @property
+    def settings(self) -> Settings:
+        return self.clients.settings
 
     def advance_idle(self, margin: timedelta) -> bool:
         """Move the watermark of partitions with nothing to read to the broker's time less margin.
@@ -66,19 +68,18 @@ class BatchWriter:
         """
         now = self.broker.now()
         topic = self.broker.topic()
-        known = progress(self.connection, self.contract.type, self.topic_id)
-        self.connection.rollback()
+        known = self._progress()
         check_broker(self.contract, known, now, datetime.now(UTC), self.settings.broker_ahead_max_s)
         if topic.topic_id != self.topic_id or topic.end.keys() - known.keys():
             raise OvertakenError(f"topic {topic.name} has changed: starting again adopts it")
         ends, kind = topic.end, self.contract.type
-        advance_idle(self.connection, kind, self.topic_id, self.epoch, ends, now - margin)
+        connection = self.clients.postgres
+        progress.advance_idle(connection, kind, self.topic_id, self.epoch, ends, now - margin)
         return all(end == known[partition].next for partition, end in ends.items())
 
     def write(self, frame: DataFrame, _batch_id: int) -> None:
         """Write one batch of :func:`events_of`; after any error it is read again."""
-        before = progress(self.connection, self.contract.type, self.topic_id)
-        self.connection.rollback()
+        before = self._progress()
         now = datetime.now(UTC)
         frame.persist()  # unstamped: what stamps add is cheaper to make again than to keep
         try:
@@ -86,6 +87,10 @@ class BatchWriter:
             self._write(events, before, now)
         finally:
             frame.unpersist()
+
+    def _progress(self) -> dict[int, Progress]:
+        with transaction(self.clients.postgres) as cursor:
+            return progress.read(cursor, self.contract.type, self.topic_id)
 
     def _write(self, events: DataFrame, before: dict[int, Progress], now: datetime) -> None:
         totals = summed(events, self.contract).collect()
@@ -97,7 +102,8 @@ class BatchWriter:
         if self.broker.topic_id() != self.topic_id:
             raise OvertakenError("these records are of another topic: starting again tells")
         check_clock(self.contract, totals, before, now, self.settings.broker_ahead_max_s)
-        if any(one.quarantined for one in ranges):
+        added = sums(totals)  # as all else of them, before the first write
+        if any(offsets.quarantined for offsets in ranges):
             self._append_quarantine(events)
             self._fail("after_quarantine")
         self._append_raw(events)
@@ -106,9 +112,8 @@ class BatchWriter:
         if any(row.critical for row in totals):
             to_cache = self._append_critical(events)
             self._fail("after_critical")
-        done = commit(
-            self.connection, self.contract, self.topic_id, self.epoch, ranges, sums(totals)
-        )
+        connection = self.clients.postgres
+        done = commit(connection, self.contract, self.topic_id, self.epoch, ranges, added)
         self._fail("after_commit")
         self.cache.put(Change(done.sequence, done.positions, to_cache))
 
@@ -135,8 +140,7 @@ class BatchWriter:
         self._fail("after_critical_rows")
         found = rows.select(*CriticalEvent._fields, "bucket", "kafka_offset").collect()
         buckets = {(row.entity, row.bucket) for row in found}
-        keyspace = self.settings.cassandra_keyspace
-        critical.add_buckets(self.session, keyspace, self.contract, buckets)
+        critical.add_buckets(self.clients.cassandra, self.contract, buckets)
         found.sort(key=attrgetter("kafka_offset"))  # of equal ones the first arrival counts
         return newest([CriticalEvent(*row[:4]) for row in found], self.contract.critical.keep)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from watershed.stores.reference import Content
+from watershed.stores.reference import TableContent
 
 HASH = "decimal(20,0)"
 MASK = 2**64 - 1
@@ -22,12 +22,12 @@ def aggregates(columns: list[str]) -> list[Column]:
     return [F.count(F.lit(1)).alias("rows"), F.sum(each).alias("hashes")]
 
 
-def content_of(rows: int, hashes: int | None) -> Content:
+def content_of(rows: int, hashes: int | None) -> TableContent:
     """The content that two aggregates say: the sum as 16 hexadecimal digits."""
-    return Content(rows, f"{int(hashes or 0) & MASK:016x}")
+    return TableContent(rows, f"{int(hashes or 0) & MASK:016x}")
 
 
-def content(frame: DataFrame) -> Content:
+def content(frame: DataFrame) -> TableContent:
     """The content of a DataFrame, which is read once for it."""
     row = frame.agg(*aggregates(frame.columns)).first()
-    return content_of(*row) if row else Content(0, "")
+    return content_of(*row) if row else TableContent(0, "")

@@ -12,16 +12,16 @@ from pyspark.sql import functions as F
 
 from watershed.spark import raw
 from watershed.spark.content import aggregates, content_of
-from watershed.speed.time_index import Stretch
+from watershed.speed.time_index import ArrivedOffsets
 from watershed.stores import lake
-from watershed.stores.reference import Content
+from watershed.stores.reference import TableContent
 
 ROWS_PER_FILE = 2_000_000
 
 
 def write(
-    spark: SparkSession, rows: DataFrame, stretches: Sequence[Stretch], folder: Path
-) -> Content:
+    spark: SparkSession, rows: DataFrame, stretches: Sequence[ArrivedOffsets], folder: Path
+) -> TableContent:
     """Write the rows, which :func:`raw.read` made of ``stretches``; what the files have then.
 
     A task takes one Cassandra partition after another, so memory does not grow with the day.
@@ -40,7 +40,7 @@ def write(
     return content_of(count, hashes)
 
 
-def _whole(stretches: Sequence[Stretch]) -> Column:
+def _whole(stretches: Sequence[ArrivedOffsets]) -> Column:
     """The rows of batches that lie wholly in the day."""
     each = [
         (F.col("topic_id") == one.topic_id)

@@ -64,7 +64,7 @@ def fill_lake(spark: SparkSession, lake_dir: Path, archive: Path, scratch: Path)
         rate = F.expr(f"try_cast(rate AS {PER_EUR})").alias("per_eur")
         rows = text.select("currency", "day", rate).sort("currency", "day").coalesce(1)
         rows.write.parquet(lake.uri(made))
-    lake.keep(made, folder)
+    lake.move_in(made, folder)
 
 
 def quotes(archive: Path) -> Iterator[tuple[str, str, str]]:

@@ -18,7 +18,7 @@ from watershed.contracts.model import Contract
 from watershed.errors import StoreError
 from watershed.settings import Settings
 from watershed.spark.types import spark_type
-from watershed.speed.time_index import Stretch
+from watershed.speed.time_index import ArrivedOffsets
 from watershed.stores.raw import BLOCK, table
 
 KEY = ["topic_id", "kafka_partition", "offset_block"]
@@ -37,7 +37,7 @@ def read(
     spark: SparkSession,
     settings: Settings,
     contract: Contract,
-    stretches: Sequence[Stretch],
+    stretches: Sequence[ArrivedOffsets],
     start: datetime,
     end: datetime,
 ) -> DataFrame:
@@ -56,7 +56,7 @@ def read(
     return reduce(DataFrame.unionByName, parts).where(within).select(*_columns(contract), COUNTED)
 
 
-def check_counted(stretches: Sequence[Stretch], found: int) -> None:
+def check_counted(stretches: Sequence[ArrivedOffsets], found: int) -> None:
     """Raise StoreError unless as many rows are ``_counted`` as the time index says."""
     stored = sum(one.stored for one in stretches)
     if found != stored:
@@ -66,7 +66,7 @@ def check_counted(stretches: Sequence[Stretch], found: int) -> None:
         )
 
 
-def _stretch(spark: SparkSession, raw: DataFrame, one: Stretch) -> DataFrame:
+def _stretch(spark: SparkSession, raw: DataFrame, one: ArrivedOffsets) -> DataFrame:
     first, last = one.offsets.start // BLOCK, (one.offsets.stop - 1) // BLOCK
     known = {"topic_id": one.topic_id, "partition": one.partition}
     keys = spark.sql(KEYS, {**known, "first": first, "last": last}).repartition(last - first + 1)

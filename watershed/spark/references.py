@@ -10,7 +10,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from watershed.contracts.references import FILE, FOLDER, Check, Reference, References
+from watershed.contracts.references import FILE, FOLDER, CrossCheck, Reference, References
 from watershed.errors import ContractError, StoreError
 
 RULE = "_rule"
@@ -57,15 +57,15 @@ def _listed(rows: list[str]) -> str:
     return "; ".join(sorted(rows)[:SHOWN]) + more
 
 
-def _checks(references: References) -> Iterator[Check]:
+def _checks(references: References) -> Iterator[CrossCheck]:
     """Every rule as a query: of a table's own rules one query, which names the broken ones."""
     for name, one in references.tables.items():
         if not one.may_be_empty:
             empty = f"SELECT 0 AS rows WHERE NOT EXISTS (SELECT * FROM {name})"
-            yield Check(rule=f"{name} has rows", broken=empty, remedy=f"fill {one.place}")
+            yield CrossCheck(rule=f"{name} has rows", broken=empty, remedy=f"fill {one.place}")
         key, cure = ", ".join(one.key), f"correct {one.place}"
         repeated = f"SELECT {key}, count(*) AS rows FROM {name} GROUP BY {key} HAVING count(*) > 1"
-        yield Check(rule=f"{name}: {key} names one row", broken=repeated, remedy=cure)
+        yield CrossCheck(rule=f"{name}: {key} names one row", broken=repeated, remedy=cure)
         rules = {f"{column} is not null": f"{column} IS NOT NULL" for column in one.key}
         broken = ", ".join(
             f"CASE WHEN NOT coalesce({predicate}, false) THEN {_literal(rule)} END"
@@ -73,7 +73,7 @@ def _checks(references: References) -> Iterator[Check]:
         )
         columns = ", ".join(one.columns)
         each = f"SELECT {columns}, explode(array_compact(array({broken}))) AS {RULE} FROM {name}"
-        yield Check(rule=f"{name}: ", broken=each, remedy=cure)
+        yield CrossCheck(rule=f"{name}: ", broken=each, remedy=cure)
     yield from references.checks
 
 
@@ -82,7 +82,7 @@ def _literal(text: str) -> str:
     return f"'{quoted}'"
 
 
-def _rows(spark: SparkSession, check: Check, today: date) -> DataFrame:
+def _rows(spark: SparkSession, check: CrossCheck, today: date) -> DataFrame:
     """The rows that break a rule, as text."""
     try:
         found = spark.sql(check.broken, args={"today": today})

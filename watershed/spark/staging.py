@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, StringType
@@ -39,14 +39,12 @@ ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
 ARRAY_ESCAPES = {"\\": r"\\", '"': r"\""}
 
 
-def columns(
-    connection: Connection, contract: Contract, attempt: Attempt, has: list[str]
-) -> list[str]:
+def columns(cursor: Cursor, contract: Contract, attempt: Attempt, has: list[str]) -> list[str]:
     """The columns of the attempt's staging table, all of which the query's result ``has``.
 
     Raises ContractError for one that it has not.
     """
-    wanted = list(facts.columns(connection, staging_table.name(attempt), staging_table.SCHEMA))
+    wanted = list(facts.columns(cursor, staging_table.name(attempt), staging_table.SCHEMA))
     if missing := [name for name in wanted if name not in has]:
         raise ContractError(
             f"schemas/{contract.type}/enrich.sql does not return {', '.join(missing)}, which"
@@ -63,12 +61,12 @@ def own_folder(settings: Settings, contract: Contract) -> Iterator[Path]:
     It has one name, so that what a killed job left there goes when the next one begins.
     """
     folder = settings.scratch_dir / f"staging-{contract.type}"
-    lake.take_away(folder)
+    lake.remove(folder)
     folder.mkdir(mode=0o700, parents=True)
     try:
         yield folder
     finally:
-        lake.take_away(folder)
+        lake.remove(folder)
 
 
 def write(rows: DataFrame, names: Sequence[str], folder: Path) -> None:
@@ -100,7 +98,7 @@ def _escaped(text: Column, escapes: Mapping[str, str]) -> Column:
 
 
 def copy(settings: Settings, attempt: Attempt, names: Sequence[str], folder: Path) -> int:
-    """Load the files of :func:`write` into the attempt's staging table; how many rows; commits."""
+    """Load the files of :func:`write` into the attempt's staging table; how many rows."""
     files = sorted(folder.glob("part-*"), key=lambda file: file.stat().st_size)
     shares = [files[n::CONNECTIONS] for n in range(CONNECTIONS)]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
@@ -112,8 +110,7 @@ def _copy(settings: Settings, attempt: Attempt, names: Sequence[str], files: lis
         staging_table.table(attempt), identifiers(names)
     )
     copied = 0
-    with postgres.connect(settings) as connection, connection:
-        cursor = connection.cursor()
+    with postgres.connect(settings) as connection, postgres.transaction(connection) as cursor:
         for file in files:
             with file.open("rb") as lines:
                 cursor.copy_expert(statement, lines, CHUNK_BYTES)
@@ -122,14 +119,13 @@ def _copy(settings: Settings, attempt: Attempt, names: Sequence[str], files: lis
 
 
 def measured(
-    connection: Connection, contract: Contract, attempt: Attempt, copied: int
+    cursor: Cursor, contract: Contract, attempt: Attempt, copied: int
 ) -> dict[datetime, Measured]:
-    """What the staging table has of each interval, by its start, in this transaction.
+    """What the staging table has of each interval, by its start.
 
     As :func:`watershed.spark.enrich.measured` says it of events. Raises AttemptError unless the
     table has as many rows as were copied into it.
     """
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
             "SELECT interval_start, count(*), count(*) FILTER (WHERE NOT is_first), sum({measure}),"
@@ -149,13 +145,12 @@ def measured(
 
 
 def unmatched(
-    connection: Connection, contract: Contract, attempt: Attempt, query: Query
+    cursor: Cursor, contract: Contract, attempt: Attempt, query: Query
 ) -> dict[datetime, dict[str, int]]:
-    """Events without a row by interval and reference, in this transaction.
+    """Events without a row by interval and reference.
 
     Raises ContractError where the query names what is no reference of the contract.
     """
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
             "SELECT interval_start, name, count(*) FROM {}, unnest(unmatched) AS name"

@@ -1,4 +1,4 @@
-"""One contract's stream: its lease, its query, and what becomes of each end of that."""
+"""Runs one contract's query under its lease; starts it again after a fault."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ from watershed.spark.batch import BatchWriter
 from watershed.spark.cassandra import renew_session
 from watershed.spark.query import scratch, start
 from watershed.spark.sink import Sink
-from watershed.speed import contract_versions, flow, heartbeat, lease, progress, time_index
+from watershed.speed import contract_versions, flow, heartbeat, lease, progress, retention
 from watershed.speed.cache_writer import CacheWriter
-from watershed.stores import cassandra, postgres
+from watershed.stores import postgres
+from watershed.stores.clients import open_clients
 from watershed.stores.topics import Broker
 from watershed.stores.unavailable import UNAVAILABLE
 
@@ -96,7 +97,7 @@ class ContractStream(threading.Thread):
                 self._failures += 1
                 log.warning("%s: again in %s s: %s", self._contract.type, pause, brief(error))
                 if self._failures >= TROUBLED_TRIES:
-                    self._note(heartbeat.struggle, brief(error))
+                    self._note(heartbeat.note_trouble, brief(error))
                 self._halt.wait(pause)
             except (ProgressError, ContractError, StoreError) as error:
                 self._refuse(error)
@@ -108,7 +109,7 @@ class ContractStream(threading.Thread):
         if str(error) != self._refusal:
             log.error("%s: %s", self._contract.type, error)
         self._refusal = str(error)
-        self._note(heartbeat.refuse, str(error))
+        self._note(heartbeat.note_refusal, str(error))
         self._halt.wait(REFUSED_PAUSE_S)
 
     def _note(self, note: Callable[[Connection, str, str], None], what: str) -> None:
@@ -123,7 +124,7 @@ class ContractStream(threading.Thread):
     def _stream(self) -> None:
         """Run one query from the committed offsets until it fails or the application stops."""
         with postgres.connect(self._settings) as own:
-            epoch = self._take_lease(own)
+            epoch = self._acquire_lease(own)
             if epoch is None:
                 return
             try:
@@ -133,7 +134,7 @@ class ContractStream(threading.Thread):
                     own.rollback()
                     lease.release(own, self._contract.type, epoch)
 
-    def _take_lease(self, connection: Connection) -> int | None:
+    def _acquire_lease(self, connection: Connection) -> int | None:
         """The lease's epoch; None when told to stop. Waits as long as a dead holder's would last.
 
         Raises LeaseHeldError when its holder lives.
@@ -143,7 +144,8 @@ class ContractStream(threading.Thread):
             if epoch := lease.acquire(connection, self._contract.type, self._holder):
                 return epoch
             if time.monotonic() > deadline:
-                holder = lease.holder(connection, self._contract.type)
+                with postgres.transaction(connection) as cursor:
+                    holder = lease.holder(cursor, self._contract.type)
                 raise LeaseHeldError(
                     f"{self._contract.type} is streamed by {holder} (host:pid:start)",
                     "end that application, or this one; two would only repeat each other's work",
@@ -154,20 +156,16 @@ class ContractStream(threading.Thread):
     def _stream_under(self, epoch: int, own: Connection) -> None:
         with (
             broker_of(self._settings, self._contract) as broker,
-            postgres.connect(self._settings) as connection,
-            cassandra.connect(self._settings) as session,
+            open_clients(self._settings) as clients,
         ):
             topic = broker.topic()
             at = progress.resume(own, self._contract, topic)
-            if contract_versions.check(own, self._contract):
-                flow.ensure_tables(own, self._contract)
-                ensure_tables(self._settings, [self._contract])
-            contract_versions.take(own, self._contract, at)
+            self._ensure_tables(own)
+            contract_versions.adopt(own, self._contract, at)
             self._cache.start_anew()
             writer = BatchWriter(
-                self._settings, self._contract, topic.topic_id, epoch, connection, session,
-                self._cache, broker,
-            )  # fmt: skip
+                clients, self._contract, topic.topic_id, epoch, self._cache, broker
+            )
             sink = Sink(writer)
             log.info(
                 "%s: reads on from %s", self._contract.type, {p: s.next for p, s in at.items()}
@@ -182,6 +180,15 @@ class ContractStream(threading.Thread):
         if sink.error or query.exception():
             raise sink.error or query.exception()  # type: ignore[misc]
 
+    def _ensure_tables(self, own: Connection) -> None:
+        """Make the columns of a new version of the contract."""
+        with postgres.transaction(own) as cursor:
+            is_new = contract_versions.check(cursor, self._contract)
+            if is_new:
+                flow.ensure_tables(cursor, self._contract)
+        if is_new:
+            ensure_tables(self._settings, [self._contract])
+
     def _watch(self, query: StreamingQuery, sink: Sink, own: Connection, epoch: int) -> None:
         """Keep the lease, and the watermarks of partitions that nothing comes in on."""
         maintained = -MAINTAIN_S
@@ -191,11 +198,11 @@ class ContractStream(threading.Thread):
             if sink.has_succeeded:
                 self._failures, self._refusal = 0, ""
                 if self._has_noted:
-                    heartbeat.go_on(own, self._contract.type)
+                    heartbeat.clear(own, self._contract.type)
                     self._has_noted = False
             if time.monotonic() - maintained > MAINTAIN_S:
                 maintained = time.monotonic()
-                time_index.prune(own, self._contract, datetime.now(UTC))
+                retention.prune(own, self._contract, datetime.now(UTC))
 
 
 @contextmanager

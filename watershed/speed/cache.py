@@ -18,19 +18,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-from cassandra.cluster import Session
-from psycopg2.extensions import connection as Connection
+from redis import Redis
 
 from watershed.contracts.model import Contract
-from watershed.settings import Settings
 from watershed.speed import critical, flow, progress
 from watershed.speed.cache_scripts import ADD_EVENTS, ADVANCE, CLEAR_IF, SET_POSITION
 from watershed.speed.critical import CriticalEvent
-from watershed.speed.flow import Position
+from watershed.speed.flow import GroupPosition
+from watershed.stores.clients import Clients
+from watershed.stores.postgres import snapshot, transaction
 from watershed.timestamps import milliseconds
 
-TIMEOUT_S = 2
 COMPLETE = "complete"
 
 
@@ -39,20 +37,8 @@ class Change:
     """What one commit changes in the cache."""
 
     sequence: int
-    positions: list[Position]
+    positions: list[GroupPosition]
     events: list[CriticalEvent]
-
-
-def connect(settings: Settings) -> redis.Redis:
-    """A client; constructing does not connect. Calls raise RedisError."""
-    return redis.Redis(
-        settings.redis_host,
-        settings.redis_port,
-        password=settings.secret("redis_password"),
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        decode_responses=True,
-    )
 
 
 def list_key(event_type: str, entity: str) -> str:
@@ -71,94 +57,71 @@ def sequence_key(event_type: str) -> str:
     return f"cache:{event_type}"
 
 
-def cached_sequence(client: redis.Redis, event_type: str) -> int:
+def cached_sequence(client: Redis, event_type: str) -> int:
     """The last commit that the cache has; 0 when it is empty."""
     found = client.get(sequence_key(event_type))
     return int(found) if found else 0
 
 
 def apply(
-    client: redis.Redis,
+    client: Redis,
     contract: Contract,
     ttl_s: int,
     change: Change,
-    mend: Callable[[list[str]], None],
+    make_whole: Callable[[list[str]], None],
 ) -> bool:
     """Add one commit to a cache that has the one before it.
 
-    False when it has not: then it must be rebuilt. ``mend`` is called with entities whose lists
-    are not whole: new ones, and ones that the server evicted. Every reply is checked: a command
+    False when it has not: then it must be rebuilt. ``make_whole`` is called with entities whose
+    lists are not: new ones, and ones that the server evicted. Every reply is checked: a command
     that failed raises RedisError, and the cache keeps its older number.
     """
     if cached_sequence(client, contract.type) != change.sequence - 1:
         return False
     if broken := write(client, contract, ttl_s, change, "added"):
-        mend(broken)
+        make_whole(broken)
     return _advance(client, contract, ttl_s, change.sequence, "next")
 
 
-def mend(
-    client: redis.Redis,
-    contract: Contract,
-    ttl_s: int,
-    connection: Connection,
-    session: Session,
-    keyspace: str,
-    entities: list[str],
-) -> None:
-    """Make the lists of these entities whole again, from the stores."""
-    change = expected(contract, connection, session, keyspace, entities)
-    write(client, contract, ttl_s, change, "rebuilt")
+def make_lists_whole(clients: Clients, contract: Contract, ttl_s: int, entities: list[str]) -> None:
+    """Make the lists of these entities again, from the stores."""
+    change = expected(clients, contract, entities)
+    write(clients.redis, contract, ttl_s, change, "rebuilt")
 
 
-def rebuild(
-    client: redis.Redis,
-    contract: Contract,
-    ttl_s: int,
-    connection: Connection,
-    session: Session,
-    keyspace: str,
-) -> int:
+def rebuild(clients: Clients, contract: Contract, ttl_s: int) -> int:
     """Make the cache again from the stores as of one commit; that commit's number."""
-    change = expected(contract, connection, session, keyspace)
-    have = cached_sequence(client, contract.type)
-    restored = have > progress.sequence(connection, contract.type)
+    change = expected(clients, contract)
+    have = cached_sequence(clients.redis, contract.type)
+    with transaction(clients.postgres) as cursor:
+        is_ahead = have > progress.sequence(cursor, contract.type)
     # PostgreSQL was restored from an older copy: so shall the cache. A writer that slept since it
     # read `change` sees the newer commits here, and takes nothing away.
-    if restored and client.eval(CLEAR_IF, 1, sequence_key(contract.type), have):
-        clear(client, contract)
-    connection.rollback()
-    write(client, contract, ttl_s, change, "rebuilt")
-    _advance(client, contract, ttl_s, change.sequence, "rebuilt")
+    if is_ahead and clients.redis.eval(CLEAR_IF, 1, sequence_key(contract.type), have):
+        clear(clients.redis, contract)
+    write(clients.redis, contract, ttl_s, change, "rebuilt")
+    _advance(clients.redis, contract, ttl_s, change.sequence, "rebuilt")
     return change.sequence
 
 
-def expected(
-    contract: Contract,
-    connection: Connection,
-    session: Session,
-    keyspace: str,
-    entities: Iterable[str] | None = None,
-) -> Change:
+def expected(clients: Clients, contract: Contract, entities: Iterable[str] | None = None) -> Change:
     """What the cache should hold as of the last commit, of some entities or of all."""
-    connection.rollback()
-    connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    sequence = progress.sequence(connection, contract.type)
-    positions = flow.positions(connection, contract)
-    partitions = progress.all_progress(connection, contract.type)
-    connection.rollback()
+    with snapshot(clients.postgres) as cursor:
+        sequence = progress.sequence(cursor, contract.type)
+        positions = flow.positions(cursor, contract)
+        partitions = progress.read_all(cursor, contract.type)
     if entities is None:
-        entities = critical.entities(session, keyspace, contract)
-    committed = {place: state.next for place, state in partitions.items()}
+        entities = critical.entities(clients.cassandra, contract)
+    committed = {partition: state.next for partition, state in partitions.items()}
     events = [
         event
         for entity in entities
-        for event in critical.newest(session, keyspace, contract, entity, committed)
+        for event in critical.newest(clients.cassandra, contract, entity, committed)
     ]
     return Change(sequence, positions, events)
 
 
-def is_complete(client: redis.Redis, event_type: str, entity: str) -> bool:
+def is_complete(client: Redis, event_type: str, entity: str) -> bool:
     """Whether an entity's list is whole: as new as the number says, with nothing evicted."""
     pipeline = client.pipeline(transaction=True)
     pipeline.exists(sequence_key(event_type))
@@ -168,9 +131,7 @@ def is_complete(client: redis.Redis, event_type: str, entity: str) -> bool:
     return bool(numbered) and complete is not None and int(complete) == size
 
 
-def write(
-    client: redis.Redis, contract: Contract, ttl_s: int, change: Change, how: str
-) -> list[str]:
+def write(client: Redis, contract: Contract, ttl_s: int, change: Change, how: str) -> list[str]:
     """Write a change, ``added`` or ``rebuilt``; the entities whose lists are not whole."""
     pipeline = client.pipeline(transaction=False)
     lists = _by_entity(change.events)
@@ -187,7 +148,7 @@ def write(
     return [entity for entity, whole in zip(lists, replies, strict=False) if not whole]
 
 
-def clear(client: redis.Redis, contract: Contract) -> None:
+def clear(client: Redis, contract: Contract) -> None:
     """Take away all that the cache has of a contract, its number first."""
     client.delete(sequence_key(contract.type))
     patterns = list_key, events_key, lambda name, group: position_key(name, (group,))
@@ -196,7 +157,7 @@ def clear(client: redis.Redis, contract: Contract) -> None:
             client.delete(key)
 
 
-def _advance(client: redis.Redis, contract: Contract, ttl_s: int, sequence: int, how: str) -> bool:
+def _advance(client: Redis, contract: Contract, ttl_s: int, sequence: int, how: str) -> bool:
     before = sequence - 1 if sequence > 1 else ""
     arguments: list[int | str] = [sequence, ttl_s, how, before]
     return bool(client.eval(ADVANCE, 1, sequence_key(contract.type), *arguments))

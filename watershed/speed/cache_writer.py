@@ -8,15 +8,12 @@ import threading
 import time
 from contextlib import ExitStack
 
-import redis
-from cassandra.cluster import Session
-from psycopg2.extensions import connection as Connection
-
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
 from watershed.speed import cache, progress
 from watershed.speed.cache import Change
-from watershed.stores import cassandra, postgres
+from watershed.stores import postgres, redis
+from watershed.stores.clients import Clients, open_clients
 from watershed.stores.unavailable import UNAVAILABLE
 
 log = logging.getLogger("watershed.cache")
@@ -39,12 +36,12 @@ class CacheWriter(threading.Thread):
         self._contract = contract
         self._changes: queue.Queue[Change] = queue.Queue()
         self._stopping = threading.Event()
-        self._client = cache.connect(settings)
+        self._redis = redis.connect(settings)
         self._away = False
         self._rebuild_after = 0.0
         self._starts = self._rebuilt_for = 0
-        self._stores = ExitStack()
-        self._open: tuple[Connection, Session] | None = None
+        self._stack = ExitStack()
+        self._clients: Clients | None = None
 
     def start_anew(self) -> None:
         """The stream begins on a PostgreSQL that may have been restored: the cache may have other
@@ -79,8 +76,8 @@ class CacheWriter(threading.Thread):
 
     def _step(self) -> None:
         if self._is_doubtful() and time.monotonic() >= self._rebuild_after:
-            have = cache.cached_sequence(self._client, self._contract.type)
-            cache.clear(self._client, self._contract)
+            have = cache.cached_sequence(self._redis, self._contract.type)
+            cache.clear(self._redis, self._contract)
             self._rebuild(have)
         try:
             change = self._changes.get(timeout=IDLE_S)
@@ -93,41 +90,43 @@ class CacheWriter(threading.Thread):
 
     def _apply(self, change: Change) -> bool:
         ttl_s = self._settings.cache_ttl_s
-        return cache.apply(self._client, self._contract, ttl_s, change, self._mend)
+        return cache.apply(self._redis, self._contract, ttl_s, change, self._make_whole)
 
     def _is_doubtful(self) -> bool:
         return self._rebuilt_for < self._starts
 
-    def _mend(self, entities: list[str]) -> None:
-        cache.mend(*self._places(), entities)
+    def _make_whole(self, entities: list[str]) -> None:
+        ttl_s = self._settings.cache_ttl_s
+        cache.make_lists_whole(self._stores(), self._contract, ttl_s, entities)
 
     def _rebuild_if_behind(self) -> None:
         if time.monotonic() < self._rebuild_after:
             return
-        with postgres.connect(self._settings) as connection:
-            committed = progress.sequence(connection, self._contract.type)
-        have = cache.cached_sequence(self._client, self._contract.type)
+        with (
+            postgres.connect(self._settings) as connection,
+            postgres.transaction(connection) as cursor,
+        ):
+            committed = progress.sequence(cursor, self._contract.type)
+        have = cache.cached_sequence(self._redis, self._contract.type)
         if have != committed:
             self._rebuild(have)
 
     def _rebuild(self, have: int) -> None:
         starts, started = self._starts, time.monotonic()
-        done = cache.rebuild(*self._places())
+        done = cache.rebuild(self._stores(), self._contract, self._settings.cache_ttl_s)
         self._rebuilt_for = starts
         self._rebuild_after = time.monotonic() + PACE * (time.monotonic() - started)
         log.info("%s: cache had commit %s, rebuilt as of %s", self._contract.type, have, done)
 
-    def _places(self) -> tuple[redis.Redis, Contract, int, Connection, Session, str]:
-        """Where the cache is made from, and where to; the stores stay open until one is away."""
-        if self._open is None:
-            connection = self._stores.enter_context(postgres.connect(self._settings))
-            self._open = connection, self._stores.enter_context(cassandra.connect(self._settings))
-        keyspace = self._settings.cassandra_keyspace
-        return self._client, self._contract, self._settings.cache_ttl_s, *self._open, keyspace
+    def _stores(self) -> Clients:
+        """What the cache is made from, and where to; open until one of them is away."""
+        if self._clients is None:
+            self._clients = self._stack.enter_context(open_clients(self._settings))
+        return self._clients
 
     def _leave(self) -> None:
-        self._open = None
-        self._stores.close()
+        self._clients = None
+        self._stack.close()
 
     def _say(self, *, away: bool, why: Exception | None = None) -> None:
         if away and not self._away:

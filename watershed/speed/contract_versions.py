@@ -13,19 +13,21 @@ from decimal import Decimal
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.contracts.model import Contract
 from watershed.errors import ContractError
 from watershed.speed.progress import Progress
+from watershed.stores.postgres import transaction
 
 
-def check(connection: Connection, contract: Contract) -> bool:
+def check(cursor: Cursor, contract: Contract) -> bool:
     """Whether the contract's version is a new one, for which there may be no columns yet.
 
     Raises ContractError if it may not follow those that are stored already. Reads in this
     connection's transaction.
     """
-    found = _newest(connection, contract.type)
+    found = _newest(cursor, contract.type)
     if found is None:
         return True
     version, stored = found
@@ -50,14 +52,13 @@ def check(connection: Connection, contract: Contract) -> bool:
     return contract.version > version
 
 
-def take(connection: Connection, contract: Contract, at: Mapping[int, Progress]) -> None:
-    """Note that the contract's version is in effect from these committed offsets on; commits.
+def adopt(connection: Connection, contract: Contract, at: Mapping[int, Progress]) -> None:
+    """Note that the contract's version is in effect from these committed offsets on.
 
     Raises ContractError as :func:`check` does.
     """
-    with connection:
-        check(connection, contract)
-        cursor = connection.cursor()
+    with transaction(connection) as cursor:
+        check(cursor, contract)
         since = json.dumps({partition: state.next for partition, state in at.items()})
         cursor.execute(
             "INSERT INTO control.contract (type, version, definition, since)"
@@ -70,20 +71,15 @@ def take(connection: Connection, contract: Contract, at: Mapping[int, Progress])
         )
 
 
-def first_taken(connection: Connection, event_type: str) -> datetime | None:
-    """When a stream first took a version of the contract, in this connection's transaction."""
-    cursor = connection.cursor()
+def first_adopted(cursor: Cursor, event_type: str) -> datetime | None:
+    """When a stream first took a version of the contract."""
     cursor.execute("SELECT min(taken_at) FROM control.contract WHERE type = %s", [event_type])
     [found] = cursor.fetchone() or [None]
     return found
 
 
-def bounds(
-    connection: Connection, contract: Contract, field: str
-) -> tuple[Decimal | None, Decimal | None]:
-    """The least and the most that any version allows a number to be, None where one sets no bound;
-    in this connection's transaction."""
-    cursor = connection.cursor()
+def bounds(cursor: Cursor, contract: Contract, field: str) -> tuple[Decimal | None, Decimal | None]:
+    """The least and the most that any version allows a number; None where one sets no bound."""
     cursor.execute("SELECT definition FROM control.contract WHERE type = %s", [contract.type])
     known = [definition(contract), *(stored for (stored,) in cursor.fetchall())]
     said = [one["fields"][field] for one in known if field in one["fields"]]
@@ -135,8 +131,7 @@ def unreadable(stored: Mapping[str, Any], contract: Contract) -> Iterator[str]:
             yield f"new field `{name}` is required"
 
 
-def _newest(connection: Connection, event_type: str) -> tuple[int, dict[str, Any]] | None:
-    cursor = connection.cursor()
+def _newest(cursor: Cursor, event_type: str) -> tuple[int, dict[str, Any]] | None:
     cursor.execute(
         "SELECT version, definition FROM control.contract WHERE type = %s"
         " ORDER BY version DESC LIMIT 1",

@@ -15,9 +15,10 @@ from cassandra.query import SimpleStatement
 
 from watershed.contracts.model import Contract
 from watershed.stores.cassandra_table import Table
+from watershed.stores.record_id import TopicPartition
 
-Committed = Mapping[tuple[str, int], int]
-"""The next offset per topic id and Kafka partition: later rows are not committed yet."""
+Committed = Mapping[TopicPartition, int]
+"""The next offset per Kafka partition: later rows are not committed yet."""
 
 
 class CriticalEvent(NamedTuple):
@@ -53,27 +54,25 @@ def tables(contract: Contract) -> tuple[Table, Table]:
     )
 
 
-def add_buckets(
-    session: Session, keyspace: str, contract: Contract, buckets: set[tuple[str, datetime]]
-) -> None:
+def add_buckets(session: Session, contract: Contract, buckets: set[tuple[str, datetime]]) -> None:
     """Note that these entities have events in these buckets."""
-    table = f"{keyspace}.critical_{contract.type}_bucket"
+    table = f"critical_{contract.type}_bucket"
     for entity, bucket in sorted(buckets):
         session.execute(f"INSERT INTO {table} (entity, bucket) VALUES (%s, %s)", [entity, bucket])
 
 
-def entities(session: Session, keyspace: str, contract: Contract) -> list[str]:
+def entities(session: Session, contract: Contract) -> list[str]:
     """Every entity that has a critical event."""
-    table = f"{keyspace}.critical_{contract.type}_bucket"
+    table = f"critical_{contract.type}_bucket"
     return sorted(row.entity for row in session.execute(f"SELECT DISTINCT entity FROM {table}"))
 
 
 def newest(
-    session: Session, keyspace: str, contract: Contract, entity: str, committed: Committed
+    session: Session, contract: Contract, entity: str, committed: Committed
 ) -> list[CriticalEvent]:
     """The events that the cache should hold for an entity, newest first."""
     found: dict[str, CriticalEvent] = {}
-    for event in _newest_first(session, keyspace, contract, entity, committed):
+    for event in _newest_first(session, contract, entity, committed):
         found.setdefault(event.event_id, event)
         if len(found) == contract.critical.keep:
             break
@@ -85,9 +84,9 @@ PAGES_OF = 2
 
 
 def _newest_first(
-    session: Session, keyspace: str, contract: Contract, entity: str, committed: Committed
+    session: Session, contract: Contract, entity: str, committed: Committed
 ) -> Iterator[CriticalEvent]:
-    table = f"{keyspace}.critical_{contract.type}"
+    table = f"critical_{contract.type}"
     buckets = session.execute(f"SELECT bucket FROM {table}_bucket WHERE entity = %s", [entity])
     query = SimpleStatement(
         f"SELECT * FROM {table} WHERE entity = %s AND bucket = %s",
@@ -95,5 +94,6 @@ def _newest_first(
     )
     for (bucket,) in buckets:
         for row in session.execute(query, [entity, bucket]):
-            if row.kafka_offset < committed.get((row.topic_id, row.kafka_partition), 0):
+            partition = TopicPartition(row.topic_id, row.kafka_partition)
+            if row.kafka_offset < committed.get(partition, 0):
                 yield CriticalEvent(entity, row.event_time, row.event_id, row.event)

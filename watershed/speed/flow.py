@@ -9,7 +9,7 @@ from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from watershed.contracts.model import Contract
@@ -39,7 +39,7 @@ class Sum(NamedTuple):
     events: int
 
 
-class Position(NamedTuple):
+class GroupPosition(NamedTuple):
     """The running sum of one group."""
 
     groups: tuple[Any, ...]
@@ -57,23 +57,22 @@ def position_table(contract: Contract) -> str:
     return f"{contract.type}_position"
 
 
-def ensure_tables(connection: Connection, contract: Contract) -> None:
+def ensure_tables(cursor: Cursor, contract: Contract) -> None:
     """Make both tables; refuse ones that a different contract made."""
     groups = {column: sql_type(contract, field) for column, field in contract.flow.group_by.items()}
     sums = {contract.measure[0]: sum_type(contract), COUNT: "bigint"}
     window = {contract.flow.window_column: "timestamp with time zone"}
     position = {column: groups[column] for column in contract.position.group_by}
-    _ensure(connection, flow_table(contract), window | groups, sums)
-    _ensure(connection, position_table(contract), position, sums)
+    _ensure(cursor, flow_table(contract), window | groups, sums)
+    _ensure(cursor, position_table(contract), position, sums)
 
 
-def _ensure(connection: Connection, table: str, key: dict[str, str], rest: dict[str, str]) -> None:
+def _ensure(cursor: Cursor, table: str, key: dict[str, str], rest: dict[str, str]) -> None:
     columns = key | rest
     declared = [
         sql.SQL("{} {} NOT NULL").format(sql.Identifier(name), sql.SQL(sql_type))
         for name, sql_type in columns.items()
     ]
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({}))").format(
             sql.Identifier("speed", table), listed(declared), identifiers(list(key))
@@ -92,48 +91,46 @@ def _ensure(connection: Connection, table: str, key: dict[str, str], rest: dict[
         )
 
 
-def add(connection: Connection, contract: Contract, sums: list[Sum]) -> list[Position]:
-    """Add a batch's sums to flow and position, uncommitted; the positions that changed."""
-    _add_flow(connection, contract, sums)
-    return _add_positions(connection, contract, sums)
+def add(cursor: Cursor, contract: Contract, sums: list[Sum]) -> list[GroupPosition]:
+    """Add a batch's sums to flow and position; the positions that changed."""
+    _add_flow(cursor, contract, sums)
+    return _add_positions(cursor, contract, sums)
 
 
-def _add_flow(connection: Connection, contract: Contract, sums: list[Sum]) -> None:
+def _add_flow(cursor: Cursor, contract: Contract, sums: list[Sum]) -> None:
     key = [contract.flow.window_column, *contract.flow.group_by]
     rows = [(s.window, *s.groups, s.value, s.events) for s in sums]
-    _upsert(connection, contract, flow_table(contract), key, rows)
+    _upsert(cursor, contract, flow_table(contract), key, rows)
 
 
-def _add_positions(connection: Connection, contract: Contract, sums: list[Sum]) -> list[Position]:
+def _add_positions(cursor: Cursor, contract: Contract, sums: list[Sum]) -> list[GroupPosition]:
     rows = [(*p.groups, p.value, p.events) for p in _by_position(contract, sums)]
     key = list(contract.position.group_by)
-    changed = _upsert(connection, contract, position_table(contract), key, rows)
-    return [Position(tuple(row[:-2]), *row[-2:]) for row in changed]
+    changed = _upsert(cursor, contract, position_table(contract), key, rows)
+    return [GroupPosition(tuple(row[:-2]), *row[-2:]) for row in changed]
 
 
-def replace(
-    connection: Connection, contract: Contract, first: datetime | None, sums: list[Sum]
-) -> None:
-    """Put ``sums`` in place of the flow's windows from ``first`` on, or of all; uncommitted.
+def replace(cursor: Cursor, contract: Contract, first: datetime | None, sums: list[Sum]) -> None:
+    """Put ``sums`` in place of the flow's windows from ``first`` on, or of all.
 
     Where older windows stay, the positions change by the difference.
     """
     old: list[Sum] = []
     if first is None:
-        _delete(connection, flow_table(contract), "TRUE", [])
-        _delete(connection, position_table(contract), "TRUE", [])
+        _delete(cursor, flow_table(contract), "TRUE", [])
+        _delete(cursor, position_table(contract), "TRUE", [])
     else:
-        old = stored(connection, contract, first)
+        old = stored(cursor, contract, first)
         later = sql.SQL("{} >= %s").format(sql.Identifier(contract.flow.window_column))
-        _delete(connection, flow_table(contract), later, [first])
-    _add_flow(connection, contract, sums)
+        _delete(cursor, flow_table(contract), later, [first])
+    _add_flow(cursor, contract, sums)
     gone = [one._replace(value=-one.value, events=-one.events) for one in old]
-    _add_positions(connection, contract, [*gone, *sums])
-    _delete(connection, position_table(contract), f"{COUNT} = 0", [])
+    _add_positions(cursor, contract, [*gone, *sums])
+    _delete(cursor, position_table(contract), f"{COUNT} = 0", [])
 
 
-def forget(connection: Connection, contract: Contract, before: datetime) -> None:
-    """Delete the flow's windows before a time, uncommitted; positions keep what they brought.
+def prune(cursor: Cursor, contract: Contract, before: datetime) -> None:
+    """Delete the flow's windows before a time; positions keep what they brought.
 
     Of a contract with a report, only windows that a final interval contains, whose ledger row
     has their sums: the open position needs the others.
@@ -141,31 +138,29 @@ def forget(connection: Connection, contract: Contract, before: datetime) -> None
     window = sql.Identifier(contract.flow.window_column)
     if contract.report is None:
         earlier = sql.SQL("{} < %s").format(window)
-        _delete(connection, flow_table(contract), earlier, [before])
+        _delete(cursor, flow_table(contract), earlier, [before])
         return
-    _delete(connection, flow_table(contract), FINAL.format(window=window), {
+    _delete(cursor, flow_table(contract), FINAL.format(window=window), {
         "type": contract.type, "before": before,
     })  # fmt: skip
 
 
-def _delete(connection: Connection, table: str, where: str | sql.Composable, values: Any) -> None:
+def _delete(cursor: Cursor, table: str, where: str | sql.Composable, values: Any) -> None:
     condition = sql.SQL(where) if isinstance(where, str) else where
     statement = sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier("speed", table), condition)
-    connection.cursor().execute(statement, values)
+    cursor.execute(statement, values)
 
 
-def positions(connection: Connection, contract: Contract) -> list[Position]:
-    """The position of every group, in this connection's transaction."""
-    cursor = connection.cursor()
+def positions(cursor: Cursor, contract: Contract) -> list[GroupPosition]:
+    """The position of every group."""
     columns = identifiers([*contract.position.group_by, contract.measure[0], COUNT])
     table = sql.Identifier("speed", position_table(contract))
     cursor.execute(sql.SQL("SELECT {} FROM {}").format(columns, table))
-    return [Position(tuple(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
+    return [GroupPosition(tuple(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 
-def stored(connection: Connection, contract: Contract, first: datetime) -> list[Sum]:
-    """The flow's windows from ``first`` on, in this connection's transaction."""
-    cursor = connection.cursor()
+def stored(cursor: Cursor, contract: Contract, first: datetime) -> list[Sum]:
+    """The flow's windows from ``first`` on."""
     window = contract.flow.window_column
     names = [window, *contract.flow.group_by, contract.measure[0], COUNT]
     cursor.execute(
@@ -179,10 +174,9 @@ def stored(connection: Connection, contract: Contract, first: datetime) -> list[
     return [Sum(row[0], tuple(row[1:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 
-def oldest(connection: Connection, contract: Contract) -> datetime | None:
-    """The flow's first window, in this connection's transaction."""
+def oldest(cursor: Cursor, contract: Contract) -> datetime | None:
+    """The flow's first window."""
     window = sql.Identifier(contract.flow.window_column)
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL("SELECT min({}) FROM {}").format(
             window, sql.Identifier("speed", flow_table(contract))
@@ -192,17 +186,14 @@ def oldest(connection: Connection, contract: Contract) -> datetime | None:
     return found
 
 
-def sum_of(
-    connection: Connection, contract: Contract, window: Any, groups: tuple[Any, ...]
-) -> Sum | None:
-    """One row of the flow, in this connection's transaction; None when there is none."""
+def sum_of(cursor: Cursor, contract: Contract, window: Any, groups: tuple[Any, ...]) -> Sum | None:
+    """One row of the flow; None when there is none."""
     key = [contract.flow.window_column, *contract.flow.group_by]
     query = sql.SQL("SELECT {} FROM {} WHERE {}").format(
         identifiers([contract.measure[0], COUNT]),
         sql.Identifier("speed", flow_table(contract)),
         sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in key),
     )
-    cursor = connection.cursor()
     cursor.execute(query, [window, *groups])
     found = cursor.fetchone()
     return Sum(window, groups, *found) if found else None
@@ -214,13 +205,13 @@ def total(values: Iterable[Decimal]) -> Decimal:
         return sum(values, Decimal(0))
 
 
-def _by_position(contract: Contract, sums: list[Sum]) -> list[Position]:
-    places = [list(contract.flow.group_by).index(c) for c in contract.position.group_by]
+def _by_position(contract: Contract, sums: list[Sum]) -> list[GroupPosition]:
+    columns = [list(contract.flow.group_by).index(c) for c in contract.position.group_by]
     found: dict[tuple[Any, ...], list[Sum]] = defaultdict(list)
-    for one in sums:
-        found[tuple(one.groups[place] for place in places)].append(one)
+    for each in sums:
+        found[tuple(each.groups[column] for column in columns)].append(each)
     return [
-        Position(
+        GroupPosition(
             groups, total(s.value for s in found[groups]), sum(s.events for s in found[groups])
         )
         for groups in sorted(found)
@@ -228,7 +219,7 @@ def _by_position(contract: Contract, sums: list[Sum]) -> list[Position]:
 
 
 def _upsert(
-    connection: Connection, contract: Contract, table: str, key: list[str], rows: list[Any]
+    cursor: Cursor, contract: Contract, table: str, key: list[str], rows: list[Any]
 ) -> list[Any]:
     """Add ``rows`` (key, value, count) to what the table has; the rows as they are then."""
     if not rows:
@@ -245,5 +236,5 @@ def _upsert(
         measure=measure,
         count=sql.Identifier(COUNT),
     )
-    found: list[Any] = execute_values(connection.cursor(), statement, sorted(rows), fetch=True)
+    found: list[Any] = execute_values(cursor, statement, sorted(rows), fetch=True)
     return found

@@ -13,8 +13,10 @@ import uuid
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.errors import OvertakenError, StoreError
+from watershed.stores.postgres import transaction
 
 LEASE_S = 10
 """How long a writer that says nothing keeps the lease. It says something every second."""
@@ -26,7 +28,7 @@ def this_process() -> str:
 
 
 def acquire(connection: Connection, event_type: str, holder: str) -> int | None:
-    """Take the lease if it is free, has run out or is ours; its new epoch, else None. Commits.
+    """Take the lease if it is free, has run out or is ours; its new epoch, else None.
 
     Raises StoreError for a contract without tables.
     """
@@ -43,7 +45,7 @@ def acquire(connection: Connection, event_type: str, holder: str) -> int | None:
 
 
 def renew(connection: Connection, event_type: str, epoch: int) -> None:
-    """Keep the lease and say that the contract's query lives; commits.
+    """Keep the lease and say that the contract's query lives.
 
     Raises OvertakenError when another writer has taken it.
     """
@@ -59,21 +61,30 @@ def renew(connection: Connection, event_type: str, epoch: int) -> None:
 
 
 def release(connection: Connection, event_type: str, epoch: int) -> None:
-    """Give the lease back, if it is still ours; commits."""
+    """Give the lease back, if it is still ours."""
     free = "SET holder = NULL, lease_until = NULL WHERE type = %s AND epoch = %s"
     _update(connection, free, [event_type, epoch])
 
 
-def holder(connection: Connection, event_type: str) -> str | None:
-    """Who has the lease, in this connection's transaction."""
-    cursor = connection.cursor()
+def holder(cursor: Cursor, event_type: str) -> str | None:
+    """Who has the lease."""
     cursor.execute("SELECT holder FROM control.stream WHERE type = %s", [event_type])
     row = cursor.fetchone()
     return row[0] if row else None
 
 
+def check_held(cursor: Cursor, event_type: str, epoch: int) -> None:
+    """Raise OvertakenError unless the epoch is the newest; nobody takes the lease until the
+    transaction ends."""
+    cursor.execute(
+        "SELECT FROM control.stream WHERE type = %s AND epoch = %s FOR UPDATE", [event_type, epoch]
+    )
+    if cursor.fetchone() is None:
+        raise lost(event_type, epoch)
+
+
 def lost(event_type: str, epoch: int) -> OvertakenError:
-    """What a writer is told whose epoch is no longer the newest."""
+    """The error of a writer whose epoch is no longer the newest."""
     return OvertakenError(
         f"{event_type}: the lease of epoch {epoch} is another writer's now: this one changed"
         " nothing, and starts again"
@@ -81,8 +92,7 @@ def lost(event_type: str, epoch: int) -> OvertakenError:
 
 
 def _check_known(connection: Connection, event_type: str) -> None:
-    with connection:
-        cursor = connection.cursor()
+    with transaction(connection) as cursor:
         cursor.execute("SELECT FROM control.stream WHERE type = %s", [event_type])
         if cursor.fetchone() is None:
             raise StoreError(
@@ -91,8 +101,7 @@ def _check_known(connection: Connection, event_type: str) -> None:
 
 
 def _update(connection: Connection, change: str, values: list[Any]) -> int | None:
-    with connection:
-        cursor = connection.cursor()
+    with transaction(connection) as cursor:
         cursor.execute(f"UPDATE control.stream {change} RETURNING epoch", values)
         row = cursor.fetchone()
     return int(row[0]) if row else None

@@ -1,6 +1,6 @@
 """The time index of the raw store, ``control.stream_batch``: which offsets arrived when.
 
-What it says is committed: nothing that a batch under way has written is in a span. A busy stream
+What it says is committed: nothing that a batch under way has written is in it. A busy stream
 leaves half a dozen rows a second. Those older than a day are joined, one per Kafka partition and
 five minutes of arrival time: the keys of an interval are still found, and 400 days fit into some
 100,000 rows per partition.
@@ -9,17 +9,16 @@ five minutes of arrival time: the keys of an interval are still found, and 400 d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.contracts.model import Contract
-from watershed.speed import flow
 from watershed.stores.raw import BLOCK
+from watershed.stores.record_id import TopicPartition
 
-JOIN_AFTER = timedelta(days=1)
 JOIN_S = 300
 
 
@@ -40,7 +39,7 @@ class OffsetRange:
     skipped: int = 0
 
 
-class Span(NamedTuple):
+class BlockOffsets(NamedTuple):
     """Offsets of one Cassandra partition; ``arrived_from`` is the first arrival in its batches."""
 
     topic_id: str
@@ -50,7 +49,7 @@ class Span(NamedTuple):
     arrived_to: datetime
 
 
-class Stretch(NamedTuple):
+class ArrivedOffsets(NamedTuple):
     """Offsets of one Kafka partition, of which ``whole`` arrived in an interval, with ``stored``
     valid events; of those around it some did."""
 
@@ -61,7 +60,7 @@ class Stretch(NamedTuple):
     stored: int
 
 
-class Batch(NamedTuple):
+class RecordCommit(NamedTuple):
     """The commit that a record came in with; of old ones, the last of those that were joined."""
 
     sequence: int
@@ -69,18 +68,49 @@ class Batch(NamedTuple):
     contract_version: int
 
 
-def spans(
-    connection: Connection,
+class IndexedOffsets(NamedTuple):
+    """What the index has of one Kafka partition: ``[first, last)``, with so many records.
+
+    ``skipped`` are ranges that an operator gave up, ``gaps`` where one row does not begin where
+    the one before ends, as ``(end, begin)``. ``expired`` quarantined records arrived before a
+    time, all of them below ``kept_from``.
+    """
+
+    first: int
+    last: int
+    stored: int
+    quarantined: int
+    skipped: list[list[int]]
+    expired: int
+    kept_from: int
+    gaps: list[list[int]]
+
+
+def add(
+    cursor: Cursor, contract: Contract, topic_id: str, offsets: OffsetRange, sequence: int
+) -> None:
+    """Note when the records of a commit arrived."""
+    cursor.execute(
+        "INSERT INTO control.stream_batch (type, topic_id, kafka_partition, from_offset,"
+        " to_offset, arrival_min, arrival_max, contract_version, stored, quarantined, skipped,"
+        " sequence) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [contract.type, topic_id, offsets.partition, offsets.from_offset, offsets.to_offset,
+         offsets.arrival_min, offsets.arrival_max, contract.version, offsets.stored,
+         offsets.quarantined, offsets.skipped, sequence],
+    )  # fmt: skip
+
+
+def blocks(
+    cursor: Cursor,
     event_type: str,
     what: Literal["stored", "quarantined"],
     since: datetime,
-) -> list[Span]:
-    """Where ``what`` records are that arrived from ``since`` on: one span per Cassandra partition.
+) -> list[BlockOffsets]:
+    """Where ``what`` records are that arrived from ``since`` on, by Cassandra partition.
 
-    Newest offsets first. A span begins and ends with a batch that has such records; batches that
-    have none, or that arrived before, may lie in it.
+    Newest offsets first. The offsets begin and end with a batch that has such records; batches
+    that have none, or that arrived before, may lie between.
     """
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
             "SELECT topic_id, kafka_partition, greatest(min(from_offset), block * %(block)s),"
@@ -93,20 +123,19 @@ def spans(
         {"block": BLOCK, "type": event_type, "since": since},
     )
     return [
-        Span(topic_id, partition, range(start, stop), first, last)
+        BlockOffsets(topic_id, partition, range(start, stop), first, last)
         for topic_id, partition, start, stop, first, last in cursor.fetchall()
     ]
 
 
 def arrived(
-    connection: Connection, event_type: str, start: datetime, end: datetime
-) -> list[Stretch]:
-    """Where the records are that arrived in ``[start, end)``, in this connection's transaction.
+    cursor: Cursor, event_type: str, start: datetime, end: datetime
+) -> list[ArrivedOffsets]:
+    """Where the records are that arrived in ``[start, end)``, per topic id and Kafka partition.
 
-    One stretch per topic id and Kafka partition: arrival times only grow with the offsets, from
-    batch to batch, so that all batches between the first and the last are in it.
+    Arrival times only grow with the offsets, from batch to batch, so that all batches between the
+    first and the last are among them.
     """
-    cursor = connection.cursor()
     cursor.execute(
         "SELECT topic_id, kafka_partition, min(from_offset), max(to_offset),"
         " coalesce(min(from_offset) FILTER (WHERE inside), 0),"
@@ -119,89 +148,132 @@ def arrived(
         {"type": event_type, "start": start, "end": end},
     )
     return [
-        Stretch(topic_id, partition, range(first, to), range(begin, stop), stored)
+        ArrivedOffsets(topic_id, partition, range(first, to), range(begin, stop), stored)
         for topic_id, partition, first, to, begin, stop, stored in cursor.fetchall()
     ]
 
 
-def oldest(connection: Connection, event_type: str) -> datetime | None:
-    """The first arrival that the index knows of, in this connection's transaction."""
-    cursor = connection.cursor()
+def arrivals(
+    cursor: Cursor, event_type: str, start: datetime, end: datetime, width_s: int
+) -> dict[datetime, int]:
+    """How many valid events arrived in ``[start, end)``, by multiples of ``width_s``.
+
+    Batches are counted whole, where they begin.
+    """
     cursor.execute(
-        "SELECT min(arrival_min) FROM control.stream_batch WHERE type = %s", [event_type]
+        "SELECT to_timestamp(floor(extract(epoch FROM greatest(arrival_min, %(start)s))"
+        "  / %(width)s) * %(width)s) AS line, sum(stored)::bigint FROM control.stream_batch"
+        " WHERE type = %(type)s AND arrival_max >= %(start)s AND arrival_min < %(end)s"
+        " GROUP BY line",
+        {"type": event_type, "start": start, "end": end, "width": width_s},
     )
-    [found] = cursor.fetchone() or [None]
-    return found
+    return dict(cursor.fetchall())
 
 
-def newest_commit(connection: Connection, event_type: str) -> datetime | None:
-    """When the stream last committed records, in this connection's transaction; None if never."""
-    cursor = connection.cursor()
+def oldest(cursor: Cursor, event_type: str) -> datetime | None:
+    """The first arrival that the index knows of."""
+    return _first(cursor, "min(arrival_min)", event_type)
+
+
+def newest_commit(cursor: Cursor, event_type: str) -> datetime | None:
+    """When the stream last committed records; None if never."""
+    return _first(cursor, "max(committed_at)", event_type)
+
+
+def _first(cursor: Cursor, aggregate: str, event_type: str) -> datetime | None:
+    cursor.execute(f"SELECT {aggregate} FROM control.stream_batch WHERE type = %s", [event_type])
+    [time] = cursor.fetchone() or [None]
+    return time
+
+
+def first_commit(cursor: Cursor, event_type: str, since: datetime) -> int | None:
+    """The number of the first commit of records after a time; None when there is none yet."""
     cursor.execute(
-        "SELECT max(committed_at) FROM control.stream_batch WHERE type = %s", [event_type]
+        "SELECT min(sequence) FROM control.stream_batch WHERE type = %s AND committed_at > %s",
+        [event_type, since],
     )
-    [found] = cursor.fetchone() or [None]
-    return found
+    [sequence] = cursor.fetchone() or [None]
+    return sequence
 
 
-def full_at(
-    connection: Connection, event_type: str, start: datetime, end: datetime, most: int
-) -> datetime | None:
-    """An arrival time before which ``most`` events at most have arrived since ``start``; None when
-    no more have by ``end``. Batches are counted whole; in this connection's transaction."""
-    cursor = connection.cursor()
+def records_per_s(cursor: Cursor, event_type: str, window_s: int) -> float:
+    """How many records were committed in the last ``window_s`` seconds, per second."""
     cursor.execute(
-        "SELECT min(arrival_min) FROM (SELECT arrival_min, sum(stored) OVER (ORDER BY arrival_max)"
-        "  AS events FROM control.stream_batch"
-        "  WHERE type = %s AND arrival_max >= %s AND arrival_min < %s) AS batch WHERE events > %s",
-        [event_type, start, end, most],
+        "SELECT coalesce(sum(stored + quarantined), 0) FROM control.stream_batch WHERE type = %s"
+        " AND committed_at > clock_timestamp() - make_interval(secs => %s)",
+        [event_type, window_s],
     )
-    [found] = cursor.fetchone() or [None]
-    return found
+    return float(cursor.fetchone()[0]) / window_s  # type: ignore[index]
 
 
-def holding(
-    connection: Connection, event_type: str, topic_id: str, partition: int, offset: int
-) -> Batch | None:
-    """The batch that has a record; None when it is not committed, or was so too long ago."""
-    cursor = connection.cursor()
+def commit_of(
+    cursor: Cursor, event_type: str, topic_id: str, partition: int, offset: int
+) -> RecordCommit | None:
+    """The commit that a record came in with; None when it is not committed, or was so too long
+    ago."""
     cursor.execute(
         "SELECT sequence, committed_at, contract_version FROM control.stream_batch"
         " WHERE type = %s AND topic_id = %s AND kafka_partition = %s"
         " AND from_offset <= %s AND to_offset > %s ORDER BY from_offset DESC LIMIT 1",
         [event_type, topic_id, partition, offset, offset],
     )
-    found = cursor.fetchone()
-    return Batch(*found) if found else None
+    row = cursor.fetchone()
+    return RecordCommit(*row) if row else None
 
 
-def index(
-    connection: Connection, contract: Contract, topic_id: str, one: OffsetRange, sequence: int
-) -> None:
-    """Note in the time index when these records arrived, in this connection's transaction."""
-    connection.cursor().execute(
-        "INSERT INTO control.stream_batch (type, topic_id, kafka_partition, from_offset,"
-        " to_offset, arrival_min, arrival_max, contract_version, stored, quarantined, skipped,"
-        " sequence) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [contract.type, topic_id, one.partition, one.from_offset, one.to_offset,
-         one.arrival_min, one.arrival_max, contract.version, one.stored, one.quarantined,
-         one.skipped, sequence],
-    )  # fmt: skip
+def indexed(
+    cursor: Cursor, event_type: str, since: datetime, kept: datetime
+) -> dict[TopicPartition, IndexedOffsets]:
+    """What the index has of batches with arrivals from ``since`` on, per topic id and partition.
+
+    Quarantined records that arrived before ``kept`` count as expired.
+    """
+    cursor.execute(
+        "SELECT topic_id, kafka_partition, min(from_offset), max(to_offset),"
+        " sum(stored)::bigint, sum(quarantined)::bigint,"
+        " coalesce(jsonb_agg(jsonb_build_array(from_offset, to_offset) ORDER BY from_offset)"
+        "  FILTER (WHERE skipped > 0), '[]'),"
+        " coalesce(sum(quarantined) FILTER (WHERE arrival_min < %(kept)s), 0)::bigint,"
+        " coalesce(max(to_offset) FILTER (WHERE arrival_min < %(kept)s), 0),"
+        " coalesce(jsonb_agg(jsonb_build_array(before, from_offset) ORDER BY from_offset)"
+        "  FILTER (WHERE before <> from_offset), '[]')"
+        " FROM (SELECT *, lag(to_offset) OVER (PARTITION BY topic_id, kafka_partition"
+        "  ORDER BY from_offset) AS before FROM control.stream_batch"
+        "  WHERE type = %(type)s AND arrival_max >= %(since)s) AS batch"
+        " GROUP BY topic_id, kafka_partition",
+        {"type": event_type, "since": since, "kept": kept},
+    )
+    return {
+        TopicPartition(topic_id, partition): IndexedOffsets(*rest)
+        for topic_id, partition, *rest in cursor.fetchall()
+    }
 
 
-def prune(connection: Connection, contract: Contract, now: datetime) -> None:
-    """Join old rows of the time index; forget what has outlived the contract's TTL. Commits."""
-    with connection:
-        _join(connection, contract, now - JOIN_AFTER)
-        _forget(connection, contract, now - timedelta(days=contract.retention.ttl_days))
+def has_older(cursor: Cursor, event_type: str, time: datetime) -> bool:
+    """Whether the index has arrivals before a time."""
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM control.stream_batch WHERE type = %s AND arrival_min < %s)",
+        [event_type, time],
+    )
+    return bool(cursor.fetchone()[0])  # type: ignore[index]
 
 
-def _join(connection: Connection, contract: Contract, before: datetime) -> None:
-    """Arrival times only grow with the offsets of a partition, so what is joined is adjacent.
+def begins(cursor: Cursor, event_type: str) -> dict[TopicPartition, int]:
+    """The first offset that the index has, per topic id and partition."""
+    cursor.execute(
+        "SELECT topic_id, kafka_partition, min(from_offset) FROM control.stream_batch"
+        " WHERE type = %s GROUP BY topic_id, kafka_partition",
+        [event_type],
+    )
+    return {TopicPartition(*key): offset for *key, offset in cursor.fetchall()}
 
+
+def join(cursor: Cursor, event_type: str, before: datetime) -> None:
+    """Join what arrived before a time.
+
+    Arrival times only grow with the offsets of a partition, so what is joined is adjacent.
     Skipped ranges stay apart: nothing is joined across one.
     """
-    cursor = connection.cursor()
     cursor.execute(
         "CREATE TEMPORARY TABLE joined ON COMMIT DROP AS"
         " SELECT topic_id, kafka_partition, min(from_offset) AS from_offset,"
@@ -214,36 +286,27 @@ def _join(connection: Connection, contract: Contract, before: datetime) -> None:
         "  FROM control.stream_batch WHERE type = %s AND arrival_max < %s) AS old"
         " WHERE skipped = 0 GROUP BY topic_id, kafka_partition, contract_version, island,"
         "  floor(extract(epoch FROM arrival_max) / %s) HAVING count(*) > 1",
-        [contract.type, before, JOIN_S],
+        [event_type, before, JOIN_S],
     )
     same = "b.type = %s AND b.topic_id = j.topic_id AND b.kafka_partition = j.kafka_partition"
     cursor.execute(
         f"DELETE FROM control.stream_batch b USING joined j WHERE {same}"
         " AND b.from_offset > j.from_offset AND b.to_offset <= j.to_offset",
-        [contract.type],
+        [event_type],
     )
     cursor.execute(
         "UPDATE control.stream_batch b SET to_offset = j.to_offset, arrival_min = j.arrival_min,"
         " arrival_max = j.arrival_max, stored = j.stored, quarantined = j.quarantined,"
         f" sequence = j.sequence, committed_at = j.committed_at FROM joined j WHERE {same}"
         " AND b.from_offset = j.from_offset",
-        [contract.type],
+        [event_type],
     )
 
 
-def _forget(connection: Connection, contract: Contract, before: datetime) -> None:
-    cursor = connection.cursor()
-    # As a commit does, first: two that lock partitions in different orders would wait for ever.
-    cursor.execute("SELECT FROM control.stream WHERE type = %s FOR UPDATE", [contract.type])
+def prune(cursor: Cursor, event_type: str, before: datetime) -> int:
+    """Delete what arrived before a time; how many rows."""
     cursor.execute(
         "DELETE FROM control.stream_batch WHERE type = %s AND arrival_max < %s",
-        [contract.type, before],
+        [event_type, before],
     )
-    if cursor.rowcount:
-        cursor.execute(
-            "UPDATE control.stream_offset o SET indexed_from = coalesce((SELECT min(from_offset)"
-            " FROM control.stream_batch b WHERE b.type = o.type AND b.topic_id = o.topic_id"
-            " AND b.kafka_partition = o.kafka_partition), next_offset) WHERE type = %s",
-            [contract.type],
-        )
-    flow.forget(connection, contract, before)
+    return cursor.rowcount

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.errors import StackError
 from watershed.provision.postgres import ADMIN, ensure_owned, ensure_role
@@ -45,12 +45,13 @@ def migrate(home: Home, like: Service) -> None:
     password = settings.secret("postgres_admin_password")
     with postgres.connect(settings, dbname="postgres", user=ADMIN, password=password) as connection:
         connection.autocommit = True
-        ensure_role(connection, NAME, settings.secret("airflow_database_password"))
-        ensure_owned(connection, NAME, NAME)
-        if _noted(connection) != (wanted := _wanted()):
+        cursor = connection.cursor()
+        ensure_role(cursor, NAME, settings.secret("airflow_database_password"))
+        ensure_owned(cursor, NAME, NAME)
+        if _noted(cursor) != (wanted := _wanted()):
             _run(home, like, "airflow", "db", "migrate")
             _run(home, like, "python", "-m", "watershed.orchestration.pools")
-            _note(connection, wanted)
+            _note(cursor, wanted)
 
 
 def clean(now: datetime) -> tuple[str, ...]:
@@ -68,8 +69,7 @@ def _wanted() -> str:
     return hashlib.sha256(LOCK.read_bytes() + POOLS.read_bytes()).hexdigest()[:12]
 
 
-def _noted(connection: Connection) -> str | None:
-    cursor = connection.cursor()
+def _noted(cursor: Cursor) -> str | None:
     cursor.execute(
         "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [NAME]
     )
@@ -77,9 +77,9 @@ def _noted(connection: Connection) -> str | None:
     return noted
 
 
-def _note(connection: Connection, wanted: str) -> None:
+def _note(cursor: Cursor, wanted: str) -> None:
     comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
-    connection.cursor().execute(comment.format(sql.Identifier(NAME), sql.Literal(wanted)))
+    cursor.execute(comment.format(sql.Identifier(NAME), sql.Literal(wanted)))
 
 
 def _run(home: Home, like: Service, program: str, *arguments: str) -> None:

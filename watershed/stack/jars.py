@@ -106,10 +106,10 @@ def download(jar_set: str, folder: Path) -> None:
         fetched = Path(scratch)
         _ivy([jar.coordinates for jar in jars], fetched, transitive=False)
         for jar in jars:
-            _take(jar, fetched, folder)
+            _store(jar, fetched, folder)
 
 
-def _take(jar: Jar, fetched: Path, done: Path) -> None:
+def _store(jar: Jar, fetched: Path, done: Path) -> None:
     group, module, version, *classifier = jar.coordinates.split(":")
     path = fetched / ("__".join([group, module, version, module, *classifier]) + ".jar")
     if not path.exists() or _sha256(path) != jar.sha256:

@@ -27,7 +27,7 @@ def trim(logs: Path) -> None:
             os.truncate(path, 0)
 
 
-def forget(logs: Path, now: float) -> None:
+def remove_old(logs: Path, now: float) -> None:
     """Delete what Airflow wrote about runs, and of days, RUNS_KEPT_S before ``now`` and earlier.
 
     ``now`` is in seconds since 1970.

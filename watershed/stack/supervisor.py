@@ -16,7 +16,7 @@ import psutil
 
 from watershed.errors import StackError, WatershedError
 from watershed.stack.home import Home
-from watershed.stack.logs import forget, trim
+from watershed.stack.logs import remove_old, trim
 from watershed.stack.processes import belonging_to, end_all, hiding, spawn
 from watershed.stack.service import Service
 from watershed.stack.state import ServiceState, StackState
@@ -29,7 +29,7 @@ BACKOFF_S = (0.5, 1, 2, 4)
 GRACE_S = 6  # a task of Airflow's takes five to end what it has started
 HEALTHY_S = 60  # a service that lived this long starts again at the shortest backoff
 LOG_LINES = 12
-FORGET_EVERY_S = 3600
+CLEAN_EVERY_S = 3600
 
 log = logging.getLogger("watershed.supervisor")
 
@@ -61,12 +61,12 @@ class Supervisor:
         ]
         for thread in threads:
             thread.start()
-        forget_at = 0.0
+        clean_at = 0.0
         while not self._stopping.wait(10):
             trim(self._home.logs)
-            if time.monotonic() > forget_at:
-                forget(self._home.logs, time.time())
-                forget_at = time.monotonic() + FORGET_EVERY_S
+            if time.monotonic() > clean_at:
+                remove_old(self._home.logs, time.time())
+                clean_at = time.monotonic() + CLEAN_EVERY_S
             self._report()  # once more: the disk may have been full when it was due
         try:
             self._stop()

@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 
 class Alert(NamedTuple):
@@ -20,7 +20,7 @@ class Alert(NamedTuple):
 
 
 def alert(
-    connection: Connection,
+    cursor: Cursor,
     source: str,
     message: str,
     event_type: str | None = None,
@@ -30,18 +30,15 @@ def alert(
 
     ``message`` says what is wrong and what to do; ``detail`` is JSON, never with a secret.
     """
-    connection.cursor().execute(
+    cursor.execute(
         "INSERT INTO control.alert (source, type, message, detail) VALUES (%s, %s, %s, %s)",
         [source, event_type, message, json.dumps(detail or {}, default=str)],
     )
 
 
-def newest(
-    connection: Connection, event_type: str, within: timedelta, limit: int = 20
-) -> list[Alert]:
+def newest(cursor: Cursor, event_type: str, within: timedelta, limit: int = 20) -> list[Alert]:
     """The last alerts about a contract, or about none, the newest first; those older than
-    ``within`` are no news. In this connection's transaction."""
-    cursor = connection.cursor()
+    ``within`` are no news."""
     cursor.execute(
         "SELECT at, source, type, message, detail FROM control.alert"
         " WHERE (type IS NULL OR type = %s) AND at > clock_timestamp() - %s"
@@ -51,8 +48,7 @@ def newest(
     return [Alert(*row) for row in cursor.fetchall()]
 
 
-def prune(connection: Connection, before: datetime) -> int:
-    """Forget alerts that were raised before then, uncommitted; how many there were."""
-    cursor = connection.cursor()
+def prune(cursor: Cursor, before: datetime) -> int:
+    """Forget alerts that were raised before then; how many there were."""
     cursor.execute("DELETE FROM control.alert WHERE at < %s", [before])
     return cursor.rowcount

@@ -28,10 +28,23 @@ REQUEST_TIMEOUT_S = 30
 
 
 @contextmanager
-def connect(
-    settings: Settings, user: str | None = None, password: str | None = None
-) -> Iterator[Session]:
-    """A session at LOCAL_QUORUM, closed at the end. Raises NoHostAvailable."""
+def connect(settings: Settings) -> Iterator[Session]:
+    """A session in the pipeline's keyspace, closed at the end. Raises NoHostAvailable."""
+    password = settings.secret("cassandra_password")
+    with _cluster(settings, settings.cassandra_user, password) as cluster:
+        yield cluster.connect(settings.cassandra_keyspace)
+
+
+@contextmanager
+def connect_as(settings: Settings, user: str, password: str) -> Iterator[Session]:
+    """A session of an administrator's, in no keyspace, closed at the end."""
+    with _cluster(settings, user, password) as cluster:
+        yield cluster.connect()
+
+
+@contextmanager
+def _cluster(settings: Settings, user: str, password: str) -> Iterator[Cluster]:
+    """A cluster whose requests are at LOCAL_QUORUM."""
     policy = TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_datacenter))
     profile = ExecutionProfile(
         load_balancing_policy=policy,
@@ -45,12 +58,10 @@ def connect(
         protocol_version=PROTOCOL,
         connect_timeout=CONNECT_TIMEOUT_S,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-        auth_provider=PlainTextAuthProvider(
-            user or settings.cassandra_user, password or settings.secret("cassandra_password")
-        ),
+        auth_provider=PlainTextAuthProvider(user, password),
     )
     try:
-        yield cluster.connect()
+        yield cluster
     finally:
         cluster.shutdown()
 

@@ -17,7 +17,7 @@ class Table:
     ttl_days: int
     order: str = ""
 
-    def create(self, keyspace: str) -> str:
+    def create(self) -> str:
         """The statement that makes the table; rows of one time window expire together (TWCS)."""
         columns = ", ".join(f"{name} {cql_type}" for name, cql_type in self.columns.items())
         order = f"CLUSTERING ORDER BY ({self.order}) AND " if self.order else ""
@@ -27,7 +27,7 @@ class Table:
             "compaction_window_size": str(max(1, self.ttl_days // WINDOWS_PER_TTL)),
         }
         return (
-            f"CREATE TABLE IF NOT EXISTS {keyspace}.{self.name} ({columns}, PRIMARY KEY {self.key})"
+            f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}, PRIMARY KEY {self.key})"
             f" WITH {order}compaction = {compaction}"
             f" AND default_time_to_live = {self.ttl_days * 86_400}"
         )

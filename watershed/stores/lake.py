@@ -1,7 +1,7 @@
 """Folders of the Parquet lake: written aside, then put in place whole, then never changed.
 
 What is being written lies below ``<lake>/.making``, on the same file system and out of the sight
-of readers. A folder in place counts once PostgreSQL has its row; until then it may be taken away.
+of readers. A folder in place counts once PostgreSQL has its row; until then it may be removed.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ MAKING = ".making"
 
 
 def making(lake_dir: Path, name: str) -> Path:
-    """An empty place to write in; what an earlier attempt of that name left is taken away."""
+    """An empty place to write in; what an earlier attempt of that name left is removed."""
     folder = lake_dir / MAKING / name
-    take_away(folder)
+    remove(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def keep(made: Path, folder: Path) -> None:
+def move_in(made: Path, folder: Path) -> None:
     """Put what was made in place, on the disk before anything can name it.
 
-    What is there already was never recorded: it is taken away.
+    What is there already was never recorded: it is removed.
     """
-    take_away(folder)
+    remove(folder)
     for path in (*made.rglob("*"), made):
         _sync(path)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def uri(folder: Path) -> str:
     return f"file://{folder.absolute()}"
 
 
-def take_away(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """Remove a folder, if there is one."""
     if folder.exists():
         shutil.rmtree(folder)

@@ -2,51 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from watershed.errors import LeaseHeldError
+from watershed.stores.postgres import transaction
 
 STALLED_S = 60
 
 
-def lock_publishing(connection: Connection, event_type: str) -> None:
+def lock_publishing(cursor: Cursor, event_type: str) -> None:
     """Be the only one who changes the contract's ledger until this transaction ends.
 
     Waits for another. If this process stalls or vanishes, PostgreSQL ends the transaction after
     STALLED_S seconds of silence.
     """
-    cursor = connection.cursor()
     cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{STALLED_S}s'")
     cursor.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"publishing {event_type}"]
     )
 
 
-def try_lock_session(connection: Connection, what: str) -> bool:
-    """Take a lock for as long as this connection lives, if it is free; commits.
+@contextmanager
+def hold(connection: Connection, work: str) -> Iterator[None]:
+    """Be the only one at some work, as ``enriching transaction``, while this connection lives.
 
     A client that vanished with its machine loses its connection, and the lock, within a minute.
+    Raises LeaseHeldError when another is at it.
     """
-    with connection:
-        cursor = connection.cursor()
+    if not _try_lock(connection, work):
+        raise LeaseHeldError(
+            f"{_holder(connection, work)} is {work}", "wait until that has ended, then try again"
+        )
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.rollback()
+            with transaction(connection) as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [work])
+
+
+def _try_lock(connection: Connection, work: str) -> bool:
+    with transaction(connection) as cursor:
         cursor.execute("SET tcp_keepalives_idle = 30")
         cursor.execute("SET tcp_keepalives_interval = 10")
         cursor.execute("SET tcp_keepalives_count = 3")
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [what])
-        [taken] = cursor.fetchone() or [False]
-    return bool(taken)
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [work])
+        return bool(cursor.fetchone()[0])  # type: ignore[index]
 
 
-def unlock_session(connection: Connection, what: str) -> None:
-    """Give back a lock that :func:`try_lock_session` took; rolls back what is left open."""
-    connection.rollback()
-    with connection:
-        cursor = connection.cursor()
-        cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [what])
-
-
-def holder_of(connection: Connection, what: str) -> str:
-    """Who has such a lock: the application's name and when it connected."""
-    with connection:
-        cursor = connection.cursor()
+def _holder(connection: Connection, work: str) -> str:
+    """Who has the lock: the application's name and when it connected."""
+    with transaction(connection) as cursor:
         cursor.execute(
             "WITH key AS (SELECT hashtextextended(%s, 0) AS number)"
             " SELECT application_name, backend_start"
@@ -56,9 +67,10 @@ def holder_of(connection: Connection, what: str) -> str:
             " AND objid = (number & 4294967295)::oid"
             " AND pg_locks.database = (SELECT oid FROM pg_database"
             "  WHERE datname = current_database())",
-            [what],
+            [work],
         )
-        found = cursor.fetchone()
-    if found is None:
+        row = cursor.fetchone()
+    if row is None:
         return "another run"
-    return f"{found[0]}, connected since {found[1]:%Y-%m-%d %H:%M:%S} UTC"
+    application, since = row
+    return f"{application}, connected since {since:%Y-%m-%d %H:%M:%S} UTC,"

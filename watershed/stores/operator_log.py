@@ -5,17 +5,34 @@ from __future__ import annotations
 import getpass
 import json
 import socket
-from typing import Any
+from typing import Any, NamedTuple
 
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 
-def log_operation(connection: Connection, command: str, event_type: str, detail: Any) -> int:
-    """Note in this connection's transaction what is done in it; the note's number.
+class Operation(NamedTuple):
+    """A line of the log: its number, and what it says."""
+
+    id: int
+    detail: dict[str, Any]
+
+
+def newest(cursor: Cursor, command: str, event_type: str) -> Operation | None:
+    """The last line of a command on a contract."""
+    cursor.execute(
+        "SELECT id, detail FROM control.operator_log WHERE type = %s AND command = %s"
+        " ORDER BY id DESC LIMIT 1",
+        [event_type, command],
+    )
+    row = cursor.fetchone()
+    return Operation(*row) if row else None
+
+
+def log_operation(cursor: Cursor, command: str, event_type: str, detail: Any) -> int:
+    """Note what is done in a transaction; the note's number.
 
     ``command`` is what a person would type; ``detail`` is JSON: ranges, counts, never a secret.
     """
-    cursor = connection.cursor()
     cursor.execute(
         "INSERT INTO control.operator_log (operator, command, type, detail)"
         " VALUES (%s, %s, %s, %s) RETURNING id",

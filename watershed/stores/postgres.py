@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.settings import Settings
 
@@ -15,8 +16,27 @@ CONNECT_TIMEOUT_S = 5
 
 
 @contextmanager
+def transaction(connection: Connection) -> Iterator[Cursor]:
+    """One transaction: committed at the end, rolled back on any error.
+
+    Who runs in a transaction is given the cursor, who has transactions of its own a connection.
+    """
+    with connection, connection.cursor() as cursor:
+        yield cursor
+
+
+@contextmanager
+def snapshot(connection: Connection) -> Iterator[Cursor]:
+    """One transaction that sees one moment, and changes nothing; what was open is rolled back."""
+    connection.rollback()
+    with transaction(connection) as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield cursor
+
+
+@contextmanager
 def connect(settings: Settings, **overrides: Any) -> Iterator[Connection]:
-    """A connection in UTC, closed at the end; the caller commits. Raises OperationalError."""
+    """A connection in UTC, closed at the end. Raises OperationalError."""
     connection = psycopg2.connect(
         **{
             "host": settings.postgres_host,

@@ -27,7 +27,7 @@ class Rejected(NamedTuple):
     detail: str
 
 
-class Record(NamedTuple):
+class QuarantinedRecord(NamedTuple):
     """A quarantined record whole: Kafka's key and value, None where Kafka had none."""
 
     rejected: Rejected
@@ -40,7 +40,7 @@ PARTITION = "topic_id = %s AND kafka_partition = %s AND offset_block = %s"
 
 
 def table() -> Table:
-    """``<keyspace>.quarantine``, for every contract: a topic id belongs to one topic."""
+    """``quarantine``, for every contract: a topic id belongs to one topic."""
     return Table(
         "quarantine",
         {
@@ -61,12 +61,10 @@ def table() -> Table:
     )
 
 
-def newest(
-    session: Session, keyspace: str, topic_id: str, partition: int, offsets: range
-) -> Iterator[Rejected]:
+def newest(session: Session, topic_id: str, partition: int, offsets: range) -> Iterator[Rejected]:
     """Records of one Kafka partition and one Cassandra partition, the last offset first."""
     query = SimpleStatement(
-        f"SELECT {LISTED} FROM {keyspace}.quarantine WHERE {PARTITION}"
+        f"SELECT {LISTED} FROM quarantine WHERE {PARTITION}"
         " AND kafka_offset >= %s AND kafka_offset < %s ORDER BY kafka_offset DESC",
         fetch_size=FETCH,
     )
@@ -75,24 +73,19 @@ def newest(
         yield _rejected(row)
 
 
-def at(
-    session: Session, keyspace: str, topic_id: str, partition: int, offset: int
-) -> Record | None:
+def at(session: Session, topic_id: str, partition: int, offset: int) -> QuarantinedRecord | None:
     """One record; None when the quarantine has none there, or no longer."""
-    query = (
-        f"SELECT {LISTED}, key, value FROM {keyspace}.quarantine WHERE {PARTITION}"
-        " AND kafka_offset = %s"
-    )
+    query = f"SELECT {LISTED}, key, value FROM quarantine WHERE {PARTITION} AND kafka_offset = %s"
     row = session.execute(query, (topic_id, partition, offset // BLOCK, offset)).one()
-    return Record(_rejected(row), row.key, row.value) if row else None
+    return QuarantinedRecord(_rejected(row), row.key, row.value) if row else None
 
 
 def with_key(
-    session: Session, keyspace: str, topic_id: str, partition: int, offsets: range, key: bytes
+    session: Session, topic_id: str, partition: int, offsets: range, key: bytes
 ) -> list[Rejected]:
     """Records with this Kafka key in a range of one Cassandra partition; the server looks."""
     query = (
-        f"SELECT {LISTED} FROM {keyspace}.quarantine WHERE {PARTITION}"
+        f"SELECT {LISTED} FROM quarantine WHERE {PARTITION}"
         " AND kafka_offset >= %s AND kafka_offset < %s AND key = %s ALLOW FILTERING"
     )
     bounds = (topic_id, partition, offsets.start // BLOCK, offsets.start, offsets.stop)

@@ -10,6 +10,7 @@ from cassandra.query import SimpleStatement
 
 from watershed.contracts.model import Contract
 from watershed.stores.cassandra_table import Table
+from watershed.stores.record_id import TopicPartition
 
 BLOCK = 65_536
 """Records per Cassandra partition: it bounds a partition's size whatever the rate."""
@@ -28,7 +29,7 @@ CQL_TYPES = {
 
 
 def table(contract: Contract) -> Table:
-    """The raw table of a contract: ``<keyspace>.<type>``."""
+    """The raw table of a contract, named as its type."""
     return Table(
         contract.type,
         {
@@ -46,17 +47,23 @@ def table(contract: Contract) -> Table:
     )
 
 
+def blocks(offsets: range) -> list[range]:
+    """Offsets of one Kafka partition, cut where Cassandra's partitions end."""
+    start, stop = offsets.start, offsets.stop
+    whole = [range(at, at + BLOCK) for at in range(start // BLOCK * BLOCK, stop, BLOCK)]
+    return [range(max(start, b.start), min(stop, b.stop)) for b in whole if start < stop]
+
+
 def rows(
     session: Session,
     table: str,
     columns: tuple[str, ...],
-    topic_id: str,
-    partition: int,
+    partition: TopicPartition,
     offsets: range,
 ) -> Iterator[Any]:
     """Rows of one Kafka partition with ``kafka_offset`` in ``offsets``, in its order.
 
-    ``table`` is ``keyspace.name`` of the raw table or of the quarantine, which share the key.
+    ``table`` is the raw table's name or the quarantine's, which share the key.
     """
     query = SimpleStatement(
         f"SELECT {', '.join(columns)} FROM {table} WHERE topic_id = %s AND kafka_partition = %s"
@@ -64,7 +71,7 @@ def rows(
         fetch_size=FETCH,
     )
     for block in range(offsets.start // BLOCK, -(-offsets.stop // BLOCK)):
-        key = (topic_id, partition, block, offsets.start, offsets.stop)
+        key = (*partition, block, offsets.start, offsets.stop)
         yield from session.execute(query, key)
 
 
@@ -72,8 +79,7 @@ def with_value(
     session: Session,
     table: str,
     columns: tuple[str, ...],
-    topic_id: str,
-    partition: int,
+    partition: TopicPartition,
     offsets: range,
     column: str,
     value: Any,
@@ -84,5 +90,5 @@ def with_value(
         f" AND offset_block = %s AND kafka_offset >= %s AND kafka_offset < %s AND {column} = %s"
         " ALLOW FILTERING"
     )
-    key = (topic_id, partition, offsets.start // BLOCK, offsets.start, offsets.stop)
+    key = (*partition, offsets.start // BLOCK, offsets.start, offsets.stop)
     return list(session.execute(query, (*key, value)))

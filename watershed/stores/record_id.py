@@ -1,4 +1,4 @@
-"""A place: where Kafka put a record, as operators write it: ``transaction/0/1234``."""
+"""Where Kafka put a record, as operators write it: ``transaction/0/1234``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import NamedTuple
 WRITTEN = re.compile(r"([a-z][a-z0-9_]*)/([0-9]{1,9})/([0-9]{1,18})")
 
 
-class Place(NamedTuple):
+class TopicPartition(NamedTuple):
+    """A Kafka partition of a topic, which has another id after it was re-created."""
+
+    topic_id: str
+    partition: int
+
+
+class RecordId(NamedTuple):
     """Event type, Kafka partition and offset, in the topic whose offsets are committed."""
 
     type: str
@@ -19,9 +26,9 @@ class Place(NamedTuple):
         return f"{self.type}/{self.partition}/{self.offset}"
 
     @classmethod
-    def parse(cls, text: str) -> Place:
-        """The place that ``text`` says; raises ValueError."""
-        found = WRITTEN.fullmatch(text)
-        if not found:
-            raise ValueError(f"{text!r} is no place: write type/partition/offset")
-        return cls(found[1], int(found[2]), int(found[3]))
+    def parse(cls, text: str) -> RecordId:
+        """The record id that ``text`` says; raises ValueError."""
+        match = WRITTEN.fullmatch(text)
+        if not match:
+            raise ValueError(f"{text!r} is no record: write type/partition/offset")
+        return cls(match[1], int(match[2]), int(match[3]))

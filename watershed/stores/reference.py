@@ -7,8 +7,8 @@ table. It counts once ``control.reference_snapshot`` has its row, and is never c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,30 +16,30 @@ from typing import Any, NamedTuple
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
-from watershed.errors import LeaseHeldError, StoreError
-from watershed.stores import lake
-from watershed.stores.locks import holder_of, try_lock_session, unlock_session
+from watershed.errors import StoreError
+from watershed.stores import lake, locks
+from watershed.stores.postgres import transaction
 from watershed.stores.seeds import ddl, seeds
 from watershed.stores.sql_types import identifiers
 
 SCHEMA = "reference"
 STORE = "postgres"
-REFRESHING = "refreshing reference data"
 UNUSED_KEPT = timedelta(days=1)
 """So long a snapshot is kept that no attempt names: one may be about to begin with it."""
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class ReferenceSnapshot:
     """All reference data as of one moment; ``folder`` is below the lake's."""
 
     snapshot: int
     folder: str
 
 
-class Content(NamedTuple):
+class TableContent(NamedTuple):
     """What a table of a snapshot holds; the checksum is the same for the same rows."""
 
     rows: int
@@ -54,13 +54,12 @@ class Copy(NamedTuple):
     rows: Sequence[Sequence[Any]]
 
 
-def ensure_tables(connection: Connection, schemas_dir: Path) -> None:
-    """Make the tables of ``schemas/reference/postgres.sql``, uncommitted.
+def ensure_tables(cursor: Cursor, schemas_dir: Path) -> None:
+    """Make the tables of ``schemas/reference/postgres.sql``.
 
     Rows of ``schemas/reference/postgres`` are inserted where there is none of their key, so that
     what people changed stays.
     """
-    cursor = connection.cursor()
     cursor.execute(ddl(schemas_dir, STORE) or "SELECT")
     for table, columns, rows in seeds(schemas_dir, STORE):
         execute_values(
@@ -72,9 +71,8 @@ def ensure_tables(connection: Connection, schemas_dir: Path) -> None:
         )
 
 
-def newest(connection: Connection) -> Snapshot:
+def newest(cursor: Cursor) -> ReferenceSnapshot:
     """The snapshot that an attempt begins with. Raises StoreError when there is none."""
-    cursor = connection.cursor()
     cursor.execute(
         "SELECT snapshot, folder FROM control.reference_snapshot ORDER BY snapshot DESC LIMIT 1"
     )
@@ -84,12 +82,11 @@ def newest(connection: Connection) -> Snapshot:
             "there is no snapshot of the reference data yet",
             "the DAG refresh_reference takes one: its last run says what it lacks",
         )
-    return Snapshot(*row)
+    return ReferenceSnapshot(*row)
 
 
-def get(connection: Connection, snapshot: int) -> Snapshot:
+def get(cursor: Cursor, snapshot: int) -> ReferenceSnapshot:
     """A snapshot by its number. Raises StoreError when there is none of it."""
-    cursor = connection.cursor()
     cursor.execute(
         "SELECT snapshot, folder FROM control.reference_snapshot WHERE snapshot = %s", [snapshot]
     )
@@ -99,44 +96,32 @@ def get(connection: Connection, snapshot: int) -> Snapshot:
             f"there is no snapshot {snapshot} of the reference data",
             "begin a new attempt: it takes the newest one",
         )
-    return Snapshot(*row)
+    return ReferenceSnapshot(*row)
 
 
-@contextmanager
-def refreshing(connection: Connection) -> Iterator[None]:
-    """Be the only one who takes a snapshot. Raises LeaseHeldError when another does."""
-    if not try_lock_session(connection, REFRESHING):
-        raise LeaseHeldError(
-            f"{holder_of(connection, REFRESHING)} is taking a snapshot of the reference data",
-            "wait for it: there will be a new snapshot then",
-        )
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            unlock_session(connection, REFRESHING)
+def refreshing(connection: Connection) -> AbstractContextManager[None]:
+    """Be the only one who takes a snapshot: :func:`watershed.stores.locks.hold`."""
+    return locks.hold(connection, "refreshing the reference data")
 
 
-def next_snapshot(connection: Connection) -> Snapshot:
-    """A number that no snapshot had, and its folder; nothing is recorded. Commits."""
-    with connection:
-        cursor = connection.cursor()
+def next_snapshot(connection: Connection) -> ReferenceSnapshot:
+    """A number that no snapshot had, and its folder; nothing is recorded."""
+    with transaction(connection) as cursor:
         cursor.execute(
             "SELECT nextval(pg_get_serial_sequence('control.reference_snapshot', 'snapshot'))"
         )
         [number] = cursor.fetchone() or [0]
-    return Snapshot(number, f"{SCHEMA}/snapshot={number}")
+    return ReferenceSnapshot(number, f"{SCHEMA}/snapshot={number}")
 
 
 def record(
     connection: Connection,
-    snapshot: Snapshot,
-    tables: Mapping[str, Content],
+    snapshot: ReferenceSnapshot,
+    tables: Mapping[str, TableContent],
     copies: Sequence[Copy],
 ) -> None:
-    """Let a snapshot count, whose folder is in place; replace PostgreSQL's copies; commits."""
-    with connection:
-        cursor = connection.cursor()
+    """Let a snapshot count, whose folder is in place; replace PostgreSQL's copies."""
+    with transaction(connection) as cursor:
         cursor.execute(
             "INSERT INTO control.reference_snapshot (snapshot, folder, tables)"
             " OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s)",
@@ -156,10 +141,9 @@ def record(
             )
 
 
-def take_away_unrecorded(connection: Connection, lake_dir: Path) -> list[Path]:
+def remove_unrecorded(connection: Connection, lake_dir: Path) -> list[Path]:
     """Remove folders that no row names; for who is ``refreshing``. What was removed."""
-    with connection:
-        cursor = connection.cursor()
+    with transaction(connection) as cursor:
         cursor.execute("SELECT folder FROM control.reference_snapshot")
         known = {lake_dir / folder for (folder,) in cursor.fetchall()}
     strange = [
@@ -167,17 +151,16 @@ def take_away_unrecorded(connection: Connection, lake_dir: Path) -> list[Path]:
         *(path for path in (lake_dir / SCHEMA).glob("snapshot=*") if path not in known),
     ]
     for path in strange:
-        lake.take_away(path)
+        lake.remove(path)
     return strange
 
 
 def prune(connection: Connection) -> int:
-    """Forget snapshots that no attempt names, but for the newest; commits. How many there were.
+    """Forget snapshots that no attempt names, but for the newest; how many there were.
 
     Their folders are taken away by the next refresh, which alone touches folders.
     """
-    with connection:
-        cursor = connection.cursor()
+    with transaction(connection) as cursor:
         cursor.execute(
             "DELETE FROM control.reference_snapshot r WHERE taken_at < clock_timestamp() - %s"
             " AND snapshot < (SELECT max(snapshot) FROM control.reference_snapshot)"

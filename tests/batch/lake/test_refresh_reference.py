@@ -10,6 +10,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.batch.lake.jobs import Jobs, treasury
+from tests.support.postgres import read
 from watershed.errors import StoreError
 from watershed.provision.mariadb import ensure_database
 from watershed.stores import mariadb, reference
@@ -57,7 +58,7 @@ def test_snapshots_are_whole_whatever_happens(jobs: Jobs, connection: Connection
     cursor.execute("SELECT message FROM control.alert WHERE source = 'refresh_reference'")
     [message] = cursor.fetchall()[-1]
     assert "RUB of 2026-06-01" in message
-    second = reference.newest(connection)
+    second = read(connection, reference.newest)
     assert second.snapshot > first.snapshot
     assert jobs.folders("reference/*") == [first.folder, second.folder]
     assert jobs.folders(".making/*") == []
@@ -66,12 +67,12 @@ def test_snapshots_are_whole_whatever_happens(jobs: Jobs, connection: Connection
     assert tables(connection)["fx_rate"]["rows"] == _days() + 1 + AHEAD.days
 
 
-def _first(jobs: Jobs, connection: Connection) -> reference.Snapshot:
+def _first(jobs: Jobs, connection: Connection) -> reference.ReferenceSnapshot:
     done = jobs.run(JOB)
     assert done.returncode == 0, done.stdout
     for secret in jobs.settings.secrets_dir.iterdir():
         assert secret.read_text().strip() not in done.stdout
-    snapshot = reference.newest(connection)
+    snapshot = read(connection, reference.newest)
     assert jobs.folders("reference/*/*") == [
         f"{snapshot.folder}/{name}" for name in sorted(tables(connection))
     ]
@@ -92,7 +93,7 @@ def _days() -> int:
     return sum((until - first).days + 1 for first in FIRST_QUOTE.values())
 
 
-def _refused(jobs: Jobs, connection: Connection, last: reference.Snapshot) -> None:
+def _refused(jobs: Jobs, connection: Connection, last: reference.ReferenceSnapshot) -> None:
     done = jobs.run(JOB)
     assert done.returncode == 1
     assert "every currency has a rate for today: currency=KZT" in done.stdout
@@ -102,14 +103,14 @@ def _refused(jobs: Jobs, connection: Connection, last: reference.Snapshot) -> No
     assert jobs.folders("reference/*") == [last.folder]
 
 
-def _killed(jobs: Jobs, connection: Connection, last: reference.Snapshot) -> None:
+def _killed(jobs: Jobs, connection: Connection, last: reference.ReferenceSnapshot) -> None:
     jobs.die_at("snapshot_in_place", JOB)
     assert len(jobs.folders("reference/*")) == 2
     _unchanged(jobs, connection, last)
 
 
-def _unchanged(jobs: Jobs, connection: Connection, last: reference.Snapshot) -> None:
-    assert reference.newest(connection) == last
+def _unchanged(jobs: Jobs, connection: Connection, last: reference.ReferenceSnapshot) -> None:
+    assert read(connection, reference.newest) == last
     assert limits(connection)["RUB"] == 50000
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from pyspark.sql import functions as F
 
+from tests.support.postgres import read
 from watershed.contracts.load import load_contracts
 from watershed.errors import StoreError
 from watershed.settings import load_settings
@@ -26,12 +27,12 @@ def main(event_type: str, *times: str) -> None:
     start, end = map(datetime.fromisoformat, times)
     spark = batch_session(settings, "arrived")
     with postgres.connect(settings) as connection:
-        stretches = time_index.arrived(connection, event_type, start, end)
-    read = raw.read(spark, settings, contract, stretches, start, end)
-    rows = read.drop(raw.COUNTED)
+        offsets = read(connection, time_index.arrived, event_type, start, end)
+    marked = raw.read(spark, settings, contract, offsets, start, end)
+    rows = marked.drop(raw.COUNTED)
     said = ""
     try:
-        raw.check_counted(stretches, read.where(raw.COUNTED).count())
+        raw.check_counted(offsets, marked.where(raw.COUNTED).count())
     except StoreError as error:
         said = str(error)
     found = {

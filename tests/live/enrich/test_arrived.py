@@ -13,7 +13,8 @@ import pytest
 from tests.live.application import Application, application
 from tests.live.enrich.spark import arrived
 from tests.stack import Stack
-from watershed.speed.time_index import OffsetRange, index
+from watershed.speed import time_index
+from watershed.speed.time_index import OffsetRange
 from watershed.stores import cassandra, postgres
 from watershed.stores.raw import BLOCK
 
@@ -67,9 +68,9 @@ def app(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Application:
                 [place[0], place[1], place[2] // BLOCK, place[2], moment, moment,
                  UUID(int=place[2]), moment, Decimal("-0.10")],
             )  # fmt: skip
-    with postgres.connect(made.settings) as connection, connection:
+    with postgres.connect(made.settings) as connection, postgres.transaction(connection) as cursor:
         for number, batch in enumerate(BATCHES):
-            index(connection, contract, batch.topic_id, _range(batch), number)
+            time_index.add(cursor, contract, batch.topic_id, _range(batch), number)
     return made
 
 

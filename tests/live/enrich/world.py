@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection
 
 from tests.live.enrich.spark import JOB, run
 from tests.stack import Stack
+from tests.support.postgres import read
 from watershed.batch import attempts, staging_table
 from watershed.batch.attempts import Attempt
 from watershed.batch.intervals import Interval
@@ -65,10 +66,10 @@ class World:
     def begin(self, intervals: list[Interval], query_sha256: str = "") -> Attempt:
         """Begin an attempt, with the query as it is unless another digest is given."""
         query = read_query(self.settings.schemas_dir, self.contract.type)
-        number = reference.newest(self.connection).snapshot
-        return attempts.begin(
-            self.connection, self.contract, intervals, number, query_sha256 or query.sha256, "test"
-        )
+        number = read(self.connection, reference.newest).snapshot
+        digest = query_sha256 or query.sha256
+        begin = attempts.begin
+        return read(self.connection, begin, self.contract, intervals, number, digest, "test")
 
     def load(self, attempt: Attempt, code: int = 0, **environment: str) -> str:
         """Run the attempt's job; its log."""

@@ -17,10 +17,12 @@ from tests.live.application import Application, application
 from tests.live.enrich.spark import run
 from tests.stack import Stack
 from watershed.batch import lake_exports
+from watershed.speed import time_index
 from watershed.speed.progress import add_partition
-from watershed.speed.time_index import OffsetRange, index
+from watershed.speed.time_index import OffsetRange
 from watershed.stores import cassandra, postgres
 from watershed.stores.raw import BLOCK
+from watershed.stores.record_id import TopicPartition
 
 JOB = "jobs/export_lake.py"
 KEPT, GONE = "lasting", "outlived"  # no other test has these types
@@ -61,14 +63,14 @@ def app(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Application:
         for row in _rows():
             values = ", ".join(["%s"] * len(row))
             session.execute(f"INSERT INTO events.{KEPT} ({COLUMNS}) VALUES ({values})", row)
-    with postgres.connect(made.settings) as connection, connection:
+    with postgres.connect(made.settings) as connection, postgres.transaction(connection) as cursor:
         for number, batch in enumerate(BATCHES):
-            index(connection, kept, "one", _range(batch), number)
+            time_index.add(cursor, kept, "one", _range(batch), number)
         for partition in (0, 1):
-            add_partition(connection, kept, "one", partition, 0, TODAY + HOUR)
+            add_partition(cursor, kept, TopicPartition("one", partition), 0, TODAY + HOUR)
         expired = OffsetRange(0, 0, 9, LONG_AGO.start, LONG_AGO.start, 9, 0)
-        index(connection, gone, "one", expired, 0)
-        add_partition(connection, gone, "one", 0, 0, LONG_AGO.end)
+        time_index.add(cursor, gone, "one", expired, 0)
+        add_partition(cursor, gone, TopicPartition("one", 0), 0, LONG_AGO.end)
     made.query(f"UPDATE control.stream SET topic_id = 'one' WHERE type IN ('{KEPT}', '{GONE}')")
     return replace(made, settings=made.settings.model_copy(update={"lake_dir": folder / "lake"}))
 

@@ -8,13 +8,14 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from psycopg2.extensions import connection as Connection
 
+from tests.support.postgres import read
 from watershed.batch import lake_exports
 from watershed.batch.lake_exports import Days
 from watershed.contracts.model import Contract
 from watershed.errors import LeaseHeldError
 from watershed.settings import Settings
 from watershed.stores import postgres
-from watershed.stores.reference import Content
+from watershed.stores.reference import TableContent
 
 FIRST = datetime(2026, 11, 20, 17, 30, tzinfo=UTC)
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -53,28 +54,28 @@ def complete(connection: Connection, *watermarks: datetime | None) -> None:
 def test_a_day_is_due_when_every_partition_has_passed_its_end(
     connection: Connection, transaction: Contract
 ) -> None:
-    assert lake_exports.days(connection, transaction, NOW) == Days([], [], None)
+    assert read(connection, lake_exports.days, transaction, NOW) == Days([], [], None)
     complete(connection, NOW, None)
-    assert lake_exports.days(connection, transaction, NOW) == Days([], [], None)
+    assert read(connection, lake_exports.days, transaction, NOW) == Days([], [], None)
     complete(connection, NOW, datetime(2026, 11, 20, 23, 59, 59, 999000, UTC))
-    assert lake_exports.days(connection, transaction, NOW).due == []
+    assert read(connection, lake_exports.days, transaction, NOW).due == []
     complete(connection, NOW, datetime(2026, 11, 21, tzinfo=UTC))
-    assert lake_exports.days(connection, transaction, NOW).due == [date(2026, 11, 20)]
+    assert read(connection, lake_exports.days, transaction, NOW).due == [date(2026, 11, 20)]
     complete(connection, NOW, NOW)
     due = [date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 22), date(2026, 11, 23)]
-    assert lake_exports.days(connection, transaction, NOW) == Days(due, [], NOW.date())
+    assert read(connection, lake_exports.days, transaction, NOW) == Days(due, [], NOW.date())
 
 
 def test_days_in_the_lake_and_expired_days_are_not_due(
     connection: Connection, transaction: Contract
 ) -> None:
     complete(connection, NOW)
-    lake_exports.record(connection, transaction, date(2026, 11, 22), Content(10, "0" * 16))
+    lake_exports.record(connection, transaction, date(2026, 11, 22), TableContent(10, "0" * 16))
     ttl = timedelta(days=transaction.retention.ttl_days)
     later = datetime(2026, 11, 20, tzinfo=UTC) + ttl - lake_exports.EXPIRY_MARGIN
-    at_the_margin = lake_exports.days(connection, transaction, later)
+    at_the_margin = read(connection, lake_exports.days, transaction, later)
     assert at_the_margin.due == [date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 23)]
-    past_it = lake_exports.days(connection, transaction, later + timedelta(seconds=1))
+    past_it = read(connection, lake_exports.days, transaction, later + timedelta(seconds=1))
     assert past_it.due == [date(2026, 11, 21), date(2026, 11, 23)]
     assert past_it.expired == [date(2026, 11, 20)]
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import connection as Connection
 
+from tests.support.postgres import read
 from watershed.contracts.model import Contract
 from watershed.errors import LeaseHeldError, StoreError
 from watershed.settings import Settings
 from watershed.stores import postgres, reference
-from watershed.stores.reference import Content, Copy, Snapshot
+from watershed.stores.reference import Copy, ReferenceSnapshot, TableContent
 
-TABLES = {"branch": Content(4, "00000000000000aa")}
+TABLES = {"branch": TableContent(4, "00000000000000aa")}
 
 
 @pytest.fixture
@@ -23,13 +24,13 @@ def connection(database: Settings) -> Iterator[Connection]:
         yield connection
 
 
-def taken(connection: Connection) -> Snapshot:
+def taken(connection: Connection) -> ReferenceSnapshot:
     snapshot = reference.next_snapshot(connection)
     reference.record(connection, snapshot, TABLES, [])
     return snapshot
 
 
-def age(connection: Connection, snapshot: Snapshot) -> None:
+def age(connection: Connection, snapshot: ReferenceSnapshot) -> None:
     """Let it be two days old."""
     with connection:
         connection.cursor().execute(
@@ -41,14 +42,14 @@ def age(connection: Connection, snapshot: Snapshot) -> None:
 
 def test_the_newest_snapshot_is_taken(connection: Connection) -> None:
     with pytest.raises(StoreError) as none:
-        reference.newest(connection)
+        read(connection, reference.newest)
     assert none.value.cause == "there is no snapshot of the reference data yet"
     first, second = taken(connection), taken(connection)
     assert second.snapshot > first.snapshot
-    assert reference.newest(connection) == second
-    assert reference.get(connection, first.snapshot) == first
+    assert read(connection, reference.newest) == second
+    assert read(connection, reference.get, first.snapshot) == first
     with pytest.raises(StoreError) as unknown:
-        reference.get(connection, second.snapshot + 1)
+        read(connection, reference.get, second.snapshot + 1)
     assert "begin a new attempt" in unknown.value.remedy
 
 
@@ -72,7 +73,7 @@ def test_copies_are_replaced_with_the_record(connection: Connection) -> None:
     with pytest.raises(Exception, match="null value"):
         reference.record(connection, reference.next_snapshot(connection), TABLES, [broken])
     assert limits() == [("USD", "3.00")]
-    assert reference.newest(connection).snapshot == _snapshots(connection)[-1]
+    assert read(connection, reference.newest).snapshot == _snapshots(connection)[-1]
     assert len(_snapshots(connection)) == 2
 
 
@@ -99,7 +100,7 @@ def test_folders_that_nothing_names_are_taken_away(connection: Connection, tmp_p
     for folder in (tmp_path / kept.folder, tmp_path / unrecorded.folder, half):
         folder.mkdir(parents=True)
         (folder / "part.parquet").touch()
-    gone = reference.take_away_unrecorded(connection, tmp_path)
+    gone = reference.remove_unrecorded(connection, tmp_path)
     assert {path.name for path in gone} == {f"snapshot={unrecorded.snapshot}", "snapshot-7"}
     assert [path.parent.name for path in tmp_path.rglob("*.parquet")] == [
         f"snapshot={kept.snapshot}"
@@ -131,7 +132,7 @@ def test_what_people_entered_stays(connection: Connection, database: Settings) -
     cursor.execute("UPDATE reference.fx_manual SET per_eur = 93.5 WHERE day = '2022-04-01'")
     connection.commit()
     for _ in range(2):
-        reference.ensure_tables(connection, database.schemas_dir)
+        read(connection, reference.ensure_tables, database.schemas_dir)
         connection.commit()
     cursor.execute("SELECT branch, region FROM reference.branch ORDER BY branch")
     assert cursor.fetchall() == [

@@ -9,12 +9,14 @@ import pytest
 
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
-from watershed.batch import expiry, intervals, report
+from watershed.batch import expiry, report
 from watershed.batch.intervals import Interval
+from watershed.batch.ledger import read
 from watershed.contracts.model import Contract
 from watershed.settings import Settings
-from watershed.speed import time_index
+from watershed.speed import retention
 from watershed.stores import postgres
+from watershed.timestamps import floored
 
 HOUR = timedelta(hours=1)
 TTL = timedelta(days=1)
@@ -26,28 +28,28 @@ def short_lived(contract: Contract) -> Contract:
     return contract.model_copy(update={"retention": retention})
 
 
-@pytest.mark.parametrize("forgotten", [True, False])
+@pytest.mark.parametrize("pruned", [True, False])
 def test_what_has_expired_before_the_first_run_stays_in_the_position(
-    database: Settings, short_lived: Contract, dice: random.Random, forgotten: bool
+    database: Settings, short_lived: Contract, dice: random.Random, pruned: bool
 ) -> None:
     now = datetime.now(UTC)
-    start = intervals.floor(now - TTL - 26 * HOUR, WIDTH_S)
+    start = floored(now - TTL - 26 * HOUR, WIDTH_S)
     with postgres.connect(database) as connection:
         world = World(connection, short_lived, start)
         world.start()
         _arrive(world, dice, now - 18 * HOUR)
-        if forgotten:
-            time_index.prune(connection, short_lived, now)
+        if pruned:
+            retention.prune(connection, short_lived, now)
         ledger = Ledger(world)
         assert ledger.position_found() == ledger.position()
 
-        first = intervals.pending(connection, short_lived, WIDTH_S)
+        first = world.pending()
         assert first is not None
         readable = now - TTL + expiry.EXPIRY_MARGIN
         assert readable + 2 * HOUR < first.start < readable + 4 * HOUR
-        skipped = intervals.ledger(connection, "transaction", Interval(start, first.start))
+        skipped = world.read(read, "transaction", Interval(start, first.start))
         arrived = min(one.arrival for one in world.records)
-        assert skipped[0].start == intervals.floor(arrived, WIDTH_S)
+        assert skipped[0].start == floored(arrived, WIDTH_S)
         assert skipped[-1].end == first.start
         assert len({one.start.date() for one in skipped}) == len(skipped)
         for one in skipped:
@@ -57,14 +59,14 @@ def test_what_has_expired_before_the_first_run_stays_in_the_position(
         for one in world.finalize(first).intervals:
             ledger.publish(one)
         ledger.check()
-        time_index.prune(connection, short_lived, now)
+        retention.prune(connection, short_lived, now)
         ledger.check()
         at = first.start + 1.5 * HOUR
         assert ledger.position_at_found(at) == ledger.position_at(at)
-        until = intervals.floor(start + HOUR, WIDTH_S)
+        until = floored(start + HOUR, WIDTH_S)
         assert ledger.position_at_found(until) == ledger.position_at(until)
         report.prune(connection, short_lived, now + 90 * TTL)
-        time_index.prune(connection, short_lived, now)
+        retention.prune(connection, short_lived, now)
         assert ledger.position_found() == ledger.position()
 
 

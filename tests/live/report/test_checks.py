@@ -124,8 +124,7 @@ def test_what_is_published_is_checked_as_it_was(world: World, attempt: Attempt) 
 
 def test_what_was_dropped_unpublished_cannot_be_checked(world: World, attempt: Attempt) -> None:
     quality_checks.check_staging(world.connection, world.contract, attempt)
-    with world.connection:
-        staging_table.drop(world.connection, attempt)
+    world.read(staging_table.drop, attempt)
     with pytest.raises(AttemptError, match="is gone\n  -> load it again"):
         quality_checks.check_staging(world.connection, world.contract, attempt)
 
@@ -138,7 +137,7 @@ def test_what_an_older_version_allowed_is_in_range(
 ) -> None:
     """Else what came in before a deployment could never be made final after it."""
     if known:
-        contract_versions.take(world.connection, world.contract, {})
+        contract_versions.adopt(world.connection, world.contract, {})
     bound = Decimal(10) if version == 2 else None
     amount = world.contract.fields["amount"].model_copy(
         update={"minimum": bound and -bound, "maximum": bound}

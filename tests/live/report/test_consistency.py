@@ -9,7 +9,6 @@ import pytest
 
 from tests.live.report.conftest import START
 from tests.live.report.world import WIDTH, World, some_records
-from watershed.batch import intervals
 from watershed.batch.intervals import Interval
 from watershed.operations.audit import report
 from watershed.operations.audit.tally import ALWAYS
@@ -26,24 +25,23 @@ def published(world: World, dice: random.Random) -> World:
     world.pass_time(end)
     skipped = Interval(START + WIDTH, START + 2 * WIDTH)
     world.finalize(Interval(START, skipped.start))
-    intervals.skip(world.connection, world.contract, skipped)
+    world.skip(skipped)
     world.finalize()
     world.arrive(some_records(dice, world.records, world.clock, end + WIDTH, 20))
     return world
 
 
-def look(world: World, since: timedelta | None = None) -> report.Looked:
+def check(world: World, since: timedelta | None = None) -> report.ReportTally:
     begin = ALWAYS if since is None else START + since
-    with world.connection:
-        return report.look(world.connection, world.contract, begin)
+    return world.read(report.check, world.contract, begin)
 
 
 def test_what_was_published_adds_up(published: World) -> None:
     [(facts,)] = published.query("SELECT count(*) FROM report.transaction")
-    assert look(published) == report.Looked(7, facts, [])
-    assert look(published, DAY) == report.Looked(0, 0, [])
+    assert check(published) == report.ReportTally(7, facts, [])
+    assert check(published, DAY) == report.ReportTally(0, 0, [])
     published.finalize(Interval(START, START + 3 * WIDTH))  # the skipped one, and final ones again
-    assert look(published).faults == []
+    assert check(published).faults == []
 
 
 @pytest.mark.parametrize(
@@ -97,12 +95,12 @@ def test_what_was_published_adds_up(published: World) -> None:
 )
 def test_every_change_is_found(published: World, change: str, fault: str) -> None:
     published.query(change)
-    faults = look(published).faults
+    faults = check(published).faults
     assert [one for one in faults if fault in one], faults
     assert all(len(one) < 300 for one in faults)
 
 
 def test_what_follows_a_time_is_looked_at_alone(published: World) -> None:
     published.query("DELETE FROM report.transaction WHERE interval_start = %s", START)
-    assert look(published).faults
-    assert look(published, 2 * WIDTH).faults == []
+    assert check(published).faults
+    assert check(published, 2 * WIDTH).faults == []

@@ -10,7 +10,7 @@ import pytest
 from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, World, some_records
-from watershed.batch import intervals, publish, quality_checks, staging_table
+from watershed.batch import publish, quality_checks, staging_table
 from watershed.batch.intervals import Interval
 from watershed.errors import AttemptError
 
@@ -38,7 +38,7 @@ def _arrive(world: World, ledger: Ledger, dice: random.Random) -> None:
 
 def _finalize(world: World, ledger: Ledger, dice: random.Random) -> None:
     """Everything not final, or the first intervals of it."""
-    whole = intervals.pending(world.connection, world.contract, int(WIDTH.total_seconds()))
+    whole = world.pending()
     if whole is None:
         return
     some = dice.randrange(1, (whole.end - whole.start) // WIDTH + 1)
@@ -58,16 +58,16 @@ def _again(world: World, ledger: Ledger, dice: random.Random) -> None:
 
 
 def _skip(world: World, ledger: Ledger, dice: random.Random) -> None:
-    whole = intervals.pending(world.connection, world.contract, int(WIDTH.total_seconds()))
+    whole = world.pending()
     if whole is not None and dice.random() < 0.7:
         one = Interval(whole.start, whole.start + WIDTH)
-        intervals.skip(world.connection, world.contract, one)
+        world.skip(one)
         ledger.skip(one)
 
 
 def _fail(world: World, ledger: Ledger, dice: random.Random) -> None:
     """An attempt whose job lost a row, one that ends after loading, one that is overtaken."""
-    whole = intervals.pending(world.connection, world.contract, int(WIDTH.total_seconds()))
+    whole = world.pending()
     if whole is None:
         return
     attempt = world.begin(whole)

@@ -15,12 +15,13 @@ from tests.live.report.conftest import START
 from tests.live.report.dying import dies
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
-from watershed.batch import attempts, intervals, report
+from watershed.batch import attempts, report
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import IntervalError
 from watershed.settings import Settings
-from watershed.speed import flow, time_index
+from watershed.speed import flow, retention
+from watershed.timestamps import floored
 
 HOUR = timedelta(hours=1)
 MONTH = START + 2 * HOUR
@@ -51,7 +52,7 @@ def published(world: World, ledger: Ledger, dice: random.Random) -> World:
             for one in world.finalize(Interval(_until(world), skipped)).intervals:
                 ledger.publish(one)
             one = Interval(skipped, skipped + WIDTH)
-            intervals.skip(world.connection, world.contract, one)
+            world.skip(one)
             ledger.skip(one)
     for one in world.finalize(Interval(_until(world), START + 4 * HOUR - 2 * WIDTH)).intervals:
         ledger.publish(one)
@@ -59,7 +60,7 @@ def published(world: World, ledger: Ledger, dice: random.Random) -> World:
 
 
 def _until(world: World) -> Any:
-    found = intervals.pending(world.connection, world.contract, WIDTH_S)
+    found = world.pending()
     assert found is not None
     return found.start
 
@@ -136,7 +137,7 @@ def test_an_attempt_that_history_was_pruned_under(published: World) -> None:
     report.prune(published.connection, published.contract, LONG_AFTER)
     assert published.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'staging'") == [(0,)]
     with pytest.raises(attempts.AttemptError, match="there is no attempt"):
-        attempts.read(published.connection, attempt.attempt)
+        published.read(attempts.read, attempt.attempt)
 
 
 def test_pruning_may_be_killed_at_every_step(
@@ -155,16 +156,16 @@ def test_pruning_may_be_killed_at_every_step(
     assert _rows(published) == before
 
 
-def test_the_flow_is_forgotten_where_it_is_final(published: World, ledger: Ledger) -> None:
+def test_the_flow_is_pruned_where_it_is_final(published: World, ledger: Ledger) -> None:
     """Of what is skipped, or not final, it is the only copy of the sums."""
     age = published.contract.retention.model_copy(update={"ttl_days": 1})
     contract = published.contract.model_copy(update={"retention": age})
     before = _rows(published)
-    time_index.prune(published.connection, contract, START + timedelta(days=1) + 2.01 * HOUR)
+    retention.prune(published.connection, contract, START + timedelta(days=1) + 2.01 * HOUR)
     assert _rows(published) == before
     assert _windows(published, START, MONTH) == {START + 4 * WIDTH}
     assert len(_windows(published, MONTH, START + 4 * HOUR)) > 15
-    time_index.prune(published.connection, contract, START + timedelta(days=9))
+    retention.prune(published.connection, contract, START + timedelta(days=9))
     assert _rows(published) == before
     assert _windows(published, START, START + 4 * HOUR - 2 * WIDTH) == {
         START + 4 * WIDTH,
@@ -173,7 +174,7 @@ def test_the_flow_is_forgotten_where_it_is_final(published: World, ledger: Ledge
     assert _windows(published, START + 4 * HOUR - 2 * WIDTH, START + 9 * HOUR)
     report.prune(published.connection, contract, LONG_AFTER)
     assert _rows(published) == before
-    time_index.prune(published.connection, contract, START + timedelta(days=9))
+    retention.prune(published.connection, contract, START + timedelta(days=9))
     assert _windows(published, START, MONTH) == set()
     assert _rows(published) == before
 
@@ -184,13 +185,12 @@ def _windows(world: World, start: Any, end: Any) -> set[Any]:
         "SELECT DISTINCT curr_time FROM speed.transaction_flow"
         " WHERE curr_time >= %s AND curr_time < %s", start, end,
     )  # fmt: skip
-    return {intervals.floor(window, WIDTH_S) for (window,) in rows}
+    return {floored(window, WIDTH_S) for (window,) in rows}
 
 
-def test_a_contract_without_a_report_forgets_its_flow(published: World) -> None:
+def test_the_flow_of_a_contract_without_a_report_is_pruned(published: World) -> None:
     contract = published.contract.model_copy(update={"report": None})
     before = _windows(published, START, LONG_AFTER)
-    flow.forget(published.connection, contract, START + HOUR)
-    published.connection.commit()
+    published.read(flow.prune, contract, START + HOUR)
     left = {window for window in before if window >= START + HOUR}
     assert _windows(published, START, LONG_AFTER) == left < before

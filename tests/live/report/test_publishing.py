@@ -20,6 +20,7 @@ from watershed.batch import attempts, publish, quality_checks, staging_table
 from watershed.batch.attempts import Attempt
 from watershed.batch.checksums import checksums
 from watershed.batch.intervals import Interval
+from watershed.batch.ledger import of_attempt
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
 from watershed.settings import Settings
@@ -52,11 +53,11 @@ def test_a_publisher_may_be_killed_at_every_step(
         attempt = _checked(world)
         publishing = partial(publish.publish, contract=world.contract, attempt=attempt)
         died += dies(database, world, step, publishing)  # alerts take a step more
-        done = publish.published(world.connection, attempt)
+        done = world.read(of_attempt, attempt)
         for one in done:
             ledger.publish(one.interval)
         ledger.check()
-        publish(world.connection)
+        publishing(world.connection)
         for interval in attempt.intervals[len(done) :]:
             ledger.publish(interval)
         ledger.check()
@@ -82,20 +83,20 @@ def test_running_everything_again_changes_nothing(
         _pass(world, dice, intervals=4)
         for interval in world.finalize().intervals:
             ledger.publish(interval)
-    before = checksums(world.connection, world.contract)
+    before = world.read(checksums, world.contract)
     facts = world.query("SELECT start_at, checksum FROM control.interval ORDER BY 1")
     assert len({checksum for _, checksum in facts}) == len(facts)
     world.finalize(Interval(START, world.clock))
     for interval in dice.sample(sorted(ledger.facts), 10):
         world.finalize(interval)
-    assert checksums(world.connection, world.contract) == before
+    assert world.read(checksums, world.contract) == before
     assert world.query("SELECT start_at, checksum FROM control.interval ORDER BY 1") == facts
     ledger.check()
     world.query(
         "UPDATE report.transaction SET amount_eur = amount_eur + 0.01"
         " WHERE kafka_offset = (SELECT min(kafka_offset) FROM report.transaction)"
     )
-    assert checksums(world.connection, world.contract) != before
+    assert world.read(checksums, world.contract) != before
 
 
 def test_an_older_attempt_never_publishes_over_a_newer_one(
@@ -191,8 +192,8 @@ def test_intervals_become_final_in_order_and_keep_their_bounds(
 ) -> None:
     _pass(world, dice, intervals=6)
     first = _checked(world, Interval(START, START + WIDTH))
-    second = attempts.begin(
-        world.connection, world.contract, [Interval(START + WIDTH, START + 2 * WIDTH)], 1, "q", "r"
+    second = world.read(
+        attempts.begin, world.contract, [Interval(START + WIDTH, START + 2 * WIDTH)], 1, "q", "r"
     )
     world.load(second)
     quality_checks.check_staging(world.connection, world.contract, second)
@@ -200,8 +201,8 @@ def test_intervals_become_final_in_order_and_keep_their_bounds(
         publish.publish(world.connection, world.contract, second)
     publish.publish(world.connection, world.contract, first)
     publish.publish(world.connection, world.contract, second)
-    wider = attempts.begin(
-        world.connection, world.contract, [Interval(START + WIDTH, START + 3 * WIDTH)], 1, "q", "r"
+    wider = world.read(
+        attempts.begin, world.contract, [Interval(START + WIDTH, START + 3 * WIDTH)], 1, "q", "r"
     )
     world.load(wider)
     quality_checks.check_staging(world.connection, world.contract, wider)
@@ -221,7 +222,7 @@ def test_conflicts_are_recorded_and_alerted_once(
             ledger.publish(interval)
     ledger.check()
     assert ledger.noted
-    found = alerts.newest(world.connection, "transaction", timedelta(days=1))
+    found = world.read(alerts.newest, "transaction", timedelta(days=1))
     alerted = [i.start for i, conflicts in ledger.conflicts.items() if conflicts]
     assert len(found) == len(alerted)
     assert all("repeat an id with other content" in one.message for one in found)
@@ -235,7 +236,7 @@ def test_what_duplicates_do_not_explain_is_alerted(world: World, dice: random.Ra
         " (SELECT min(curr_time) FROM speed.transaction_flow)"
     )
     publish.publish(world.connection, world.contract, attempt)
-    found = alerts.newest(world.connection, "transaction", timedelta(days=1))
+    found = world.read(alerts.newest, "transaction", timedelta(days=1))
     assert [one for one in found if "batch and flow differ" in one.message]
     assert world.query(
         "SELECT sum(unexplained_amount) < 0, sum(unexplained_events)::int"
@@ -263,7 +264,7 @@ def test_a_fact_that_is_lost_is_not_taken_for_a_duplicate(
         " EXECUTE FUNCTION report.swallow()"
     )
     publish.publish(world.connection, world.contract, attempt)
-    found = alerts.newest(world.connection, "transaction", timedelta(days=1))
+    found = world.read(alerts.newest, "transaction", timedelta(days=1))
     assert [one for one in found if "batch and flow differ in 1 groups" in one.message]
     assert world.query("SELECT sum(unexplained_events)::int FROM report.reconciliation") == [(-1,)]
 
@@ -293,4 +294,4 @@ def test_publishing_does_not_hold_up_the_stream(
         _pass(world, dice)  # commits, and moves idle watermarks
         go_on.set()
         publisher.join(20)
-    assert len(publish.published(world.connection, attempt)) == 2
+    assert len(world.read(of_attempt, attempt)) == 2

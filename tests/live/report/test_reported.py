@@ -7,7 +7,6 @@ import random
 
 from tests.live.report.conftest import START
 from tests.live.report.world import WIDTH, World, some_records
-from watershed.batch import intervals
 from watershed.batch.intervals import Interval
 from watershed.cli.status import report_lines
 from watershed.operations.report_status import ReportStatus, report_status
@@ -29,9 +28,8 @@ def test_what_is_final(database: Settings, world: World, dice: random.Random) ->
     world.arrive(some_records(dice, [], START, START + 3 * WIDTH, 90))
     world.pass_time(START + 3 * WIDTH)
     world.finalize(Interval(START, START + 2 * WIDTH))
-    with world.connection:
-        alert(world.connection, "heartbeat", "it stands still\n  -> look [here]", None)
-        alert(world.connection, "enrich", "about another", "other")
+    world.read(alert, "heartbeat", "it stands still\n  -> look [here]", None)
+    world.read(alert, "enrich", "about another", "other")
     found = _report_status(database, world)
     assert found.final_until == START + 2 * WIDTH
     assert found.final_s is not None
@@ -44,7 +42,7 @@ def test_what_is_final(database: Settings, world: World, dice: random.Random) ->
 
     world.query("UPDATE report.transaction_interval SET flow_count = flow_count + 1"
                 " WHERE interval_start = %s", START)  # fmt: skip
-    intervals.skip(world.connection, world.contract, Interval(START + 2 * WIDTH, START + 3 * WIDTH))
+    world.skip(Interval(START + 2 * WIDTH, START + 3 * WIDTH))
     found = _report_status(database, world)
     text = dict(report_lines(found))
     assert text["last"] == "22:10 to 22:15, skipped"

@@ -13,7 +13,7 @@ import pytest
 from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, World, some_records
-from watershed.batch import intervals, publish, quality_checks, staging_table
+from watershed.batch import publish, quality_checks, staging_table
 from watershed.batch.intervals import Interval
 from watershed.errors import AttemptError
 from watershed.settings import Settings
@@ -114,7 +114,7 @@ def _run(world: World, ledger: Ledger, wanted: Interval, expected: list[Position
 
 
 def _publish(world: World, ledger: Ledger, _: random.Random, expected: list[Position]) -> None:
-    wanted = intervals.pending(world.connection, world.contract, 300)
+    wanted = world.pending()
     if wanted:
         _run(world, ledger, wanted, expected)
 
@@ -128,17 +128,17 @@ def _again(world: World, ledger: Ledger, dice: random.Random, expected: list[Pos
 
 
 def _skip(world: World, ledger: Ledger, _: random.Random, expected: list[Position]) -> None:
-    wanted = intervals.pending(world.connection, world.contract, 300)
+    wanted = world.pending()
     if wanted:
         one = Interval(wanted.start, wanted.start + WIDTH)
-        intervals.skip(world.connection, world.contract, one)
+        world.skip(one)
         ledger.skip(one)
         expected.append(_now(ledger))
 
 
 def _fail(world: World, ledger: Ledger, dice: random.Random, expected: list[Position]) -> None:
     """A job that lost rows; a publisher that fails in its second interval."""
-    wanted = intervals.pending(world.connection, world.contract, 300)
+    wanted = world.pending()
     if wanted is None:
         return
     attempt = world.begin(wanted)

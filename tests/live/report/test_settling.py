@@ -15,17 +15,18 @@ import pytest
 from tests.live.report.conftest import START
 from tests.live.report.ledger import Ledger
 from tests.live.report.world import WIDTH, WIDTH_S, World, some_records
-from watershed.batch import attempts, intervals
+from watershed.batch import attempts
 from watershed.batch.attempts import Attempt
 from watershed.batch.checksums import checksums
 from watershed.batch.intervals import Interval
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError, IntervalError, LeaseHeldError, StackError
 from watershed.operations import rebuild_report
-from watershed.operations.rebuild_report import LedgerRow, chunks
+from watershed.operations.rebuild_report import RepeatableEntry, chunks
 from watershed.operations.skip_interval import next_interval
 from watershed.settings import Settings
 from watershed.stores import postgres
+from watershed.timestamps import floored
 
 HOUR = timedelta(hours=1)
 
@@ -43,7 +44,7 @@ def published(world: World, ledger: Ledger, dice: random.Random) -> World:
     skipped = Interval(START + 4 * WIDTH, START + 5 * WIDTH)
     for one in world.finalize(Interval(START, skipped.start)).intervals:
         ledger.publish(one)
-    intervals.skip(world.connection, world.contract, skipped)
+    world.skip(skipped)
     ledger.skip(skipped)
     for one in world.finalize().intervals:
         ledger.publish(one)
@@ -52,7 +53,7 @@ def published(world: World, ledger: Ledger, dice: random.Random) -> World:
 
 def _rebuild(
     settings: Settings, world: World, load: Callable[[Attempt], None] | None = None
-) -> tuple[rebuild_report.Rebuilt, list[Attempt], list[tuple[int, int]]]:
+) -> tuple[rebuild_report.RebuiltReport, list[Attempt], list[tuple[int, int]]]:
     """What it returned, what it loaded, and the progress it told."""
     loaded: list[Attempt] = []
     told: list[tuple[int, int]] = []
@@ -68,18 +69,18 @@ def _rebuild(
 def test_everything_is_made_again(
     database: Settings, published: World, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = checksums(published.connection, published.contract)
+    before = published.read(checksums, published.contract)
     published.query("UPDATE report.transaction SET amount_eur = 0, amount = amount + 1")
     published.query("DELETE FROM report.transaction_hourly")
     monkeypatch.setattr(rebuild_report, "CHUNK_INTERVALS", 3)
     done, loaded, told = _rebuild(database, published)
-    assert checksums(published.connection, published.contract) == before
+    assert published.read(checksums, published.contract) == before
     ledger.check()
     assert (done.intervals, done.left_out, done.rows) == (11, 1, len(ledger.final))
     assert [len(one.intervals) for one in loaded] == [3, 1, 3, 3, 1]  # the skipped one parts them
     assert told == [(0, 11), (3, 11), (4, 11), (7, 11), (10, 11), (11, 11)]
     _rebuild(database, published)
-    assert checksums(published.connection, published.contract) == before
+    assert published.read(checksums, published.contract) == before
 
 
 def test_one_that_was_stopped_goes_on(
@@ -138,7 +139,7 @@ def test_what_would_expire_meanwhile_is_left_out(
     """The first chunk would be refused when it is published, and the next time, and again."""
     now = datetime.now(UTC)
     with postgres.connect(database) as connection:
-        world = World(connection, contract, intervals.floor(now - 21 * HOUR, WIDTH_S))
+        world = World(connection, contract, floored(now - 21 * HOUR, WIDTH_S))
         world.start()
         end = world.clock + 24 * WIDTH
         world.arrive(some_records(dice, [], world.clock, end, 200))
@@ -155,15 +156,15 @@ def test_what_would_expire_meanwhile_is_left_out(
 def test_what_fails_a_check_stays_as_it_was(
     database: Settings, published: World, ledger: Ledger
 ) -> None:
-    before = checksums(published.connection, published.contract)
+    before = published.read(checksums, published.contract)
     with pytest.raises(AttemptError, match="does not pass its checks: rows:"):
         _rebuild(database, published, lambda attempt: published.load(attempt, dropped=1))
-    assert checksums(published.connection, published.contract) == before
+    assert published.read(checksums, published.contract) == before
 
 
 def test_only_one_at_a_time(database: Settings, published: World) -> None:
     def again(_: Attempt) -> None:
-        with pytest.raises(LeaseHeldError, match="rebuild report transaction is under way"):
+        with pytest.raises(LeaseHeldError, match="is rebuilding the report of transaction"):
             rebuild_report.rebuild_report(database, published.contract, _nothing, _nothing)
         raise StackError("seen", "")
 
@@ -206,19 +207,19 @@ def test_a_run_that_overtakes_it_stands(database: Settings, published: World) ->
         _rebuild(database, published, overtaken)
 
 
-def test_the_next_interval(published: World) -> None:
+def test_the_next_interval(database: Settings, published: World) -> None:
     with pytest.raises(IntervalError, match="no interval of transaction is complete"):
-        next_interval(published.connection, published.contract, WIDTH_S)
+        next_interval(database, published.contract)
     published.pass_time(START + 14.5 * WIDTH)
-    found = next_interval(published.connection, published.contract, WIDTH_S)
+    found = next_interval(database, published.contract)
     assert found == Interval(START + 12 * WIDTH, START + 13 * WIDTH)
 
 
 def test_chunks_are_adjacent_and_not_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuild_report, "CHUNK_EVENTS", 10)
 
-    def row(start: int, events: int) -> LedgerRow:
-        return LedgerRow(
+    def row(start: int, events: int) -> RepeatableEntry:
+        return RepeatableEntry(
             Interval(START + start * WIDTH, START + (start + 1) * WIDTH), events, "run"
         )
 

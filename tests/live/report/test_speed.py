@@ -12,6 +12,7 @@ from watershed.batch import facts
 from watershed.provision.postgres import ensure_tables
 from watershed.settings import Settings
 from watershed.stores import postgres
+from watershed.stores.postgres import transaction
 
 MONTHS = [datetime(2026, month, 1, tzinfo=UTC) for month in (8, 9, 10)]
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
@@ -89,10 +90,10 @@ ROWS_READ = """
 
 @pytest.fixture
 def history(database: Settings, world: World) -> World:
-    with world.connection:
+    with transaction(world.connection) as cursor:
         for month in MONTHS:
-            facts.ensure_part(world.connection, world.contract, month)
-        world.connection.cursor().execute(HISTORY, {"first": MONTHS[0], "until": UNTIL})
+            facts.ensure_part(cursor, world.contract, month)
+        cursor.execute(HISTORY, {"first": MONTHS[0], "until": UNTIL})
     with postgres.connect(database) as connection:
         connection.autocommit = True
         connection.cursor().execute(VACUUM)

@@ -37,13 +37,13 @@ def loaded(world: World, dice: random.Random) -> list[Attempt]:
 
 def test_what_was_not_loaded_lately_goes(world: World, loaded: list[Attempt]) -> None:
     world.query("CREATE TABLE staging.transaction_99 ()")  # of no attempt
-    assert staging_table.forget(world.connection, NOW - 4 * DAY) == 1
-    assert staging_table.forget(world.connection, NOW - 2 * DAY) == 2
+    assert staging_table.drop_old(world.connection, NOW - 4 * DAY) == 1
+    assert staging_table.drop_old(world.connection, NOW - 2 * DAY) == 2
     assert world.query(TABLES) == [(staging_table.name(loaded[-1]),)]
 
 
 def test_what_is_in_use_stays(database: Settings, world: World, loaded: list[Attempt]) -> None:
     with postgres.connect(database) as other, other:
         other.cursor().execute(f"SELECT FROM staging.{staging_table.name(loaded[0])}")
-        assert staging_table.forget(world.connection, NOW - 2 * DAY) == 1
-    assert staging_table.forget(world.connection, NOW - 2 * DAY) == 1
+        assert staging_table.drop_old(world.connection, NOW - 2 * DAY) == 1
+    assert staging_table.drop_old(world.connection, NOW - 2 * DAY) == 1

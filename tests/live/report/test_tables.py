@@ -56,7 +56,7 @@ def reader(database: Settings, transaction: Contract) -> Iterator[Connection]:
 
 def test_the_reader_may_read_the_report_and_nothing_else(reader: Connection, world: World) -> None:
     world.query("CREATE TABLE report.later (x int)")
-    facts.ensure_part(world.connection, world.contract, START)
+    world.read(facts.ensure_part, world.contract, START)
     world.connection.commit()
     cursor = reader.cursor()
     readable = [name for (name,) in world.query(
@@ -99,22 +99,21 @@ def _change(schemas: Path, old: str, new: str) -> None:
 
 
 def _ensure(world: World, schemas: Path) -> None:
-    with world.connection:
-        report.ensure_tables(world.connection, world.contract, schemas)
+    world.read(report.ensure_tables, world.contract, schemas)
 
 
 def test_a_fact_table_may_gain_columns(world: World, schemas: Path) -> None:
-    facts.ensure_part(world.connection, world.contract, START)
+    world.read(facts.ensure_part, world.contract, START)
     world.connection.commit()
     _ensure(world, schemas)
-    before = facts.columns(world.connection, "transaction")
+    before = world.read(facts.columns, "transaction")
     _change(schemas, "    city             text,\n", "    city text,\n    note text,\n")
     _ensure(world, schemas)
     _ensure(world, schemas)
-    after = facts.columns(world.connection, "transaction")
+    after = world.read(facts.columns, "transaction")
     assert after == before | {"note": facts.Column("text", nullable=True)}
     part, _ = facts.part(world.contract, START)
-    assert facts.columns(world.connection, part, facts.PARTS) == after
+    assert world.read(facts.columns, part, facts.PARTS) == after
     assert world.query("SELECT count(*) FROM report.open_position") == [(0,)]
 
 
@@ -134,7 +133,7 @@ def test_other_changes_of_it_are_refused(
     _change(schemas, old, new)
     with pytest.raises(StoreError, match=f"declares {named} of report.transaction otherwise"):
         _ensure(world, schemas)
-    assert "city" in facts.columns(world.connection, "transaction")
+    assert "city" in world.read(facts.columns, "transaction")
 
 
 def test_a_report_that_lacks_what_publishing_needs(world: World, schemas: Path) -> None:
@@ -160,11 +159,8 @@ def test_other_sums_are_refused(world: World, schemas: Path) -> None:
     contract = world.contract.model_copy(
         update={"report": said.model_copy(update={"hourly": hourly})}
     )
-    with (
-        pytest.raises(StoreError, match=r"report.transaction_hourly has other columns"),
-        world.connection,
-    ):
-        report.ensure_tables(world.connection, contract, schemas)
+    with pytest.raises(StoreError, match=r"report.transaction_hourly has other columns"):
+        world.read(report.ensure_tables, contract, schemas)
 
 
 def test_a_query_that_goes_on_does_not_hold_up_the_start_for_ever(

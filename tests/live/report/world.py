@@ -8,31 +8,35 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values, register_uuid
 
-from watershed.batch import attempts, intervals, publish, quality_checks, staging_table
+from watershed.batch import attempts, ledger, publish, quality_checks, run, staging_table
 from watershed.batch.attempts import Attempt, Loaded
 from watershed.batch.intervals import Interval
+from watershed.batch.plan import Asked, Origin
 from watershed.contracts.model import Contract
 from watershed.speed import commit, flow, lease, progress
 from watershed.speed.flow import Sum
 from watershed.speed.time_index import OffsetRange
+from watershed.stores.postgres import transaction
 from watershed.stores.topics import TopicState
+from watershed.timestamps import floored
 
 WIDTH_S = 300
 WIDTH = timedelta(seconds=WIDTH_S)
 PARTITIONS = 2
-GENERATION = "topic_id-1"
+TOPIC_ID = "topic-1"
 BRANCHES, CURRENCIES = ("Kazan", "SPB", "Surgut"), ("RUB", "USD", "EUR")
 register_uuid()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Record:
 
     @property
     def order(self) -> tuple[Any, ...]:
-        return self.arrival, GENERATION, self.partition, self.offset
+        return self.arrival, TOPIC_ID, self.partition, self.offset
 
 
 @dataclass
@@ -68,7 +72,7 @@ class World:
     def start(self) -> None:
         """Take the stream's place."""
         topic = dict.fromkeys(range(PARTITIONS), 0)
-        state = TopicState(self.contract.topic.name, GENERATION, topic, topic)
+        state = TopicState(self.contract.topic.name, TOPIC_ID, topic, topic)
         progress.resume(self.connection, self.contract, state)
         epoch = lease.acquire(self.connection, self.contract.type, "test")
         assert epoch is not None
@@ -82,7 +86,7 @@ class World:
         """Nothing more arrives before ``until``."""
         lease_epoch, ends = self.epoch, {p: self.next_offset[p] for p in range(PARTITIONS)}
         progress.advance_idle(
-            self.connection, self.contract.type, GENERATION, lease_epoch, ends, until
+            self.connection, self.contract.type, TOPIC_ID, lease_epoch, ends, until
         )
         self.clock = until
 
@@ -94,7 +98,7 @@ class World:
             self.next_offset[one.partition] += 1
         ranges = [self._range(p, [r for r in placed if r.partition == p])
                   for p in {r.partition for r in placed}]  # fmt: skip
-        commit.commit(self.connection, self.contract, GENERATION, self.epoch, ranges, sums(placed))
+        commit.commit(self.connection, self.contract, TOPIC_ID, self.epoch, ranges, sums(placed))
         self.records += placed
         return placed
 
@@ -112,10 +116,25 @@ class World:
         self, wanted: Interval | None = None, width_s: int = WIDTH_S, snapshot: int = 1
     ) -> Attempt:
         """Begin an attempt at a range, or at all that is not final yet."""
-        wanted = wanted or intervals.pending(self.connection, self.contract, width_s)
-        assert wanted is not None
-        parts = intervals.plan(self.connection, self.contract, wanted, width_s)
-        return attempts.begin(self.connection, self.contract, parts, snapshot, "query", "test")
+        intervals = self.plan(wanted, width_s)
+        assert intervals
+        return self.read(attempts.begin, self.contract, intervals, snapshot, "query", "test")
+
+    def plan(
+        self, wanted: Interval | None = None, width_s: int = WIDTH_S, events_max: int = 1_000_000
+    ) -> list[Interval]:
+        """The intervals of a range, or all that are not final yet."""
+        origin = Origin.FORM if wanted else Origin.NOTHING
+        asked = Asked(self.contract.type, origin, wanted)
+        return self.read(run.intervals, self.contract, asked, width_s, events_max)
+
+    def pending(self, width_s: int = WIDTH_S) -> Interval | None:
+        """The range of all that is not final yet."""
+        intervals = self.plan(width_s=width_s)
+        return Interval(intervals[0].start, intervals[-1].end) if intervals else None
+
+    def skip(self, interval: Interval) -> None:
+        ledger.skip(self.connection, self.contract, interval)
 
     def load(self, attempt: Attempt, dropped: int = 0, rows: list[Any] | None = None) -> None:
         """Load what a Spark job would; ``rows`` in its place, ``dropped`` fewer than it notes."""
@@ -148,6 +167,11 @@ class World:
         publish.publish(self.connection, self.contract, attempt)
         return attempt
 
+    def read(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What a function gives in a transaction."""
+        with transaction(self.connection) as cursor:
+            return function(cursor, *arguments)
+
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with self.connection:
             cursor = self.connection.cursor()
@@ -167,7 +191,7 @@ def staging_row(record: Record, interval: Interval, is_first: bool) -> tuple[Any
     return (
         record.id, record.happened, record.branch, "region", "city", record.currency, "name",
         record.amount, record.amount * 2, record.amount * 3, interval.start, record.arrival,
-        GENERATION, record.partition, record.offset, record.payload, None, is_first,
+        TOPIC_ID, record.partition, record.offset, record.payload, None, is_first,
     )  # fmt: skip
 
 
@@ -175,7 +199,7 @@ def sums(records: Iterable[Record]) -> list[Sum]:
     """The flow's sums of records."""
     found: dict[tuple[Any, ...], list[Decimal]] = defaultdict(list)
     for one in records:
-        window = intervals.floor(one.arrival, 2)
+        window = floored(one.arrival, 2)
         found[window, one.branch, one.currency].append(one.amount)
     return [
         Sum(window, groups, flow.total(amounts), len(amounts))

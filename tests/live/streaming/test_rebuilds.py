@@ -8,7 +8,7 @@ from tests.live.application import Application
 from tests.progress import is_cached
 from tests.stack import wait_until
 from watershed.speed import cache
-from watershed.stores import cassandra
+from watershed.stores import cassandra, redis
 
 by_offset = attrgetter("kafka_offset")
 
@@ -22,7 +22,7 @@ def test_rebuilt_flow_and_cache_are_what_they_were(app: Application) -> None:
     app.ws("rebuild", "flow", "rebuilt")
     assert app.position("rebuilt") == right
     wait_until(lambda: is_cached(app.settings, "rebuilt"), "the cache has the rebuild's number")
-    with cache.connect(app.settings) as client:
+    with redis.connect(app.settings) as client:
         [newest] = client.zrange(cache.list_key("rebuilt", "Kazan"), 0, 0, desc=True)
         client.hset(cache.events_key("rebuilt", "Kazan"), newest, "{}")
     app.ws("rebuild", "cache", "rebuilt")

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from watershed.cli.values import clock, for_json, from_bytes, safe
-from watershed.stores.record_id import Place
+from watershed.stores.record_id import RecordId
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Tree:
-    place: Place | None
+    place: RecordId | None
     rest: Any
 
 
@@ -49,7 +49,7 @@ def test_a_time_is_in_utc() -> None:
 
 
 def test_a_tree_becomes_json() -> None:
-    place = Place("transaction", 0, 12)
+    place = RecordId("transaction", 0, 12)
     tree = Tree(place, [Tree(None, {1: Decimal("1.10")}), (NOON, b"\xff", b"a", True, 2)])
     assert for_json(tree) == {
         "place": "transaction/0/12",

@@ -54,7 +54,7 @@ def opened(waits: TaskDeferred) -> str:
     """What ends the wait when what was missing comes in time."""
     answers = ["missing", "missing", None]
     gate.POLL_S = 0.01
-    gate.look = lambda *_: answers.pop(0)
+    gate.missing_now = lambda *_: answers.pop(0)
     return type(event(waits)).__name__
 
 

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from watershed.orchestration.watching import judge_audit
+from watershed.orchestration.audit import judge_audit
 
 
 def judged(code: int, output: str) -> tuple[str, str]:

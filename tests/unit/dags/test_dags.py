@@ -29,7 +29,7 @@ DAGS: dict[str, dict[str, list[str]]] = {
     "heartbeat": {"check_streams": []},
     "refresh_reference": {"refresh": []},
     "replay_quarantine": {"replay": []},
-    "retention": {"forget": []},
+    "retention": {"prune": []},
 }
 CRON = {
     "audit": "17 2 * * *",

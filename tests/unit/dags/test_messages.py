@@ -8,9 +8,9 @@ from decimal import Decimal
 
 import pytest
 
-from watershed.batch.reconcile import Unexplained
+from watershed.batch.reconcile import UnexplainedSum
 from watershed.orchestration.messages import (
-    Query,
+    StreamState,
     audit_faults,
     drift,
     failed_checks,
@@ -53,26 +53,31 @@ def test_the_gate_opens_when_everything_is_there() -> None:
 
 @pytest.mark.parametrize("moved", [None, NOON, NOON - 4 * MINUTE])
 def test_a_stream_that_beats_moves_and_refuses_nothing_is_well(moved: datetime | None) -> None:
-    query = Query("tweet", NOON, None, moved)
+    query = StreamState("tweet", NOON, None, moved)
     assert standing_still([query], NOON + MINUTE, MINUTE, 5 * MINUTE) == []
 
 
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        (Query("tweet", None, None, None), "has never said that it lives"),
-        (Query("tweet", NOON - SECOND, "expired", NOON), "is silent since 2026-01-31 11:59:59 UTC"),
+        (StreamState("tweet", None, None, None), "has never said that it lives"),
         (
-            Query("tweet", NOON, "a hole\n  -> ./ws repair holes", NOON),
+            StreamState("tweet", NOON - SECOND, "expired", NOON),
+            "is silent since 2026-01-31 11:59:59 UTC",
+        ),
+        (
+            StreamState("tweet", NOON, "a hole\n  -> ./ws repair holes", NOON),
             "does not go on: a hole\n  -> ./ws",
         ),
         (
-            Query("tweet", NOON, None, NOON - 4 * MINUTE - SECOND),
+            StreamState("tweet", NOON, None, NOON - 4 * MINUTE - SECOND),
             "since 2026-01-31 11:55:59 UTC it has committed nothing",
         ),
     ],
 )
-def test_a_stream_that_stands_still_is_named_with_the_remedy(query: Query, message: str) -> None:
+def test_a_stream_that_stands_still_is_named_with_the_remedy(
+    query: StreamState, message: str
+) -> None:
     [found] = standing_still([query], NOON + MINUTE, MINUTE, 5 * MINUTE)
     assert found.startswith("tweet: ")
     assert message in found
@@ -176,7 +181,7 @@ def test_what_is_no_audit_has_no_faults(output: str) -> None:
 
 
 def test_drift_names_interval_group_and_size() -> None:
-    found = drift("tweet", [Unexplained(NOON, ("Kazan", "RUB"), Decimal("-1.50"), -1)])
+    found = drift("tweet", [UnexplainedSum(NOON, ("Kazan", "RUB"), Decimal("-1.50"), -1)])
     assert "\n    2026-01-31 12:00:00 Kazan RUB: -1.50 in -1 events" in found
     assert "./ws audit" in found
     assert "Then clear the task begin: the interval is compared again" in found

@@ -35,7 +35,7 @@ def as_in_the_job(spark: SparkSession) -> Iterator[None]:
 @pytest.mark.parametrize(
     "other", [Place(9, 0, "one", 3), Place(9, 1, "one", 2), Place(9, 0, "two", 2)]
 )
-def test_first_is_the_first_arrival_then_generation_partition_and_offset(
+def test_first_is_the_first_arrival_then_topic_id_partition_and_offset(
     spark: SparkSession, other: Place
 ) -> None:
     first = Place(5, 0, "one", 2)

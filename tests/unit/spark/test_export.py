@@ -13,16 +13,16 @@ from tests.unit.spark.batches import Place, event, rows
 from watershed.errors import StoreError
 from watershed.spark import export, raw
 from watershed.spark.content import content
-from watershed.speed.time_index import Stretch
+from watershed.speed.time_index import ArrivedOffsets
 
 EVENTS = [event(name, Place(name, partition=name % 2, second=name)) for name in range(8)]
 
 
-def stretches(stored: int = 2) -> list[Stretch]:
+def stretches(stored: int = 2) -> list[ArrivedOffsets]:
     """Offsets 2 and 4 of partition 0, 4 in no whole batch, and all of partition 1."""
     return [
-        Stretch("one", 0, range(2, 6), range(2, 4), stored - 1),
-        Stretch("one", 1, range(1, 2), range(1, 2), 1),
+        ArrivedOffsets("one", 0, range(2, 6), range(2, 4), stored - 1),
+        ArrivedOffsets("one", 1, range(1, 2), range(1, 2), 1),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from watershed.stack.logs import LOG_BYTES, RUNS_KEPT_S, forget, trim
+from watershed.stack.logs import LOG_BYTES, RUNS_KEPT_S, trim
 
 NOW = 1_800_000_000.0
 
@@ -22,7 +22,7 @@ def test_runs_are_forgotten_when_they_are_old_enough(tmp_path: Path) -> None:
     old = _run(tmp_path, "dag_id=enrich/run_id=1", RUNS_KEPT_S + 1)
     new = _run(tmp_path, "dag_id=enrich/run_id=2", RUNS_KEPT_S - 1)
     parsed = _run(tmp_path, "dag_processor/2026-01-31", RUNS_KEPT_S + 1)
-    forget(tmp_path, NOW)
+    remove_old(tmp_path, NOW)
     assert not old.exists()
     assert new.exists()
     assert not parsed.exists()

@@ -18,7 +18,7 @@ def test_what_was_made_takes_the_place_of_what_lay_there(tmp_path: Path) -> None
     fill(place, "half.parquet")
     made = lake.making(tmp_path, "day")
     fill(made, "whole.parquet")
-    lake.keep(made, place)
+    lake.move_in(made, place)
     assert [path.name for path in place.iterdir()] == ["whole.parquet"]
     assert not made.exists()
 

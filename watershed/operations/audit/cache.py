@@ -7,29 +7,26 @@ from collections import defaultdict
 from collections.abc import Set
 from typing import NamedTuple
 
-import redis
-from cassandra.cluster import Session
-from psycopg2.extensions import connection as Connection
-
 from watershed.contracts.model import Contract
 from watershed.operations.audit import cache_content
-from watershed.operations.audit.cache_content import Content, Entry
-from watershed.operations.audit.check import Check
-from watershed.settings import Settings
+from watershed.operations.audit.cache_content import CacheContent, CachedEvent
+from watershed.operations.audit.check import AuditCheck
 from watershed.speed import cache, progress
+from watershed.stores.clients import Clients
+from watershed.stores.postgres import transaction
 
 TIMEOUT_S = 20
 PAUSE_S = 0.05
 
 
-class Look(NamedTuple):
+class Comparison(NamedTuple):
     """The cache as it was when it had commit ``have`` or a later one, against the stores as of
     commit ``sequence``; afterwards they were at ``committed``.
 
     By key, what differs; and what is absent, which may have been evicted.
     """
 
-    expected: Content
+    expected: CacheContent
     sequence: int
     have: int
     committed: int
@@ -45,61 +42,47 @@ class Look(NamedTuple):
         return self.differing.keys() | self.absent
 
 
-def check_cache(
-    settings: Settings,
-    contract: Contract,
-    connection: Connection,
-    session: Session,
-    client: redis.Redis,
-) -> Check:
-    """Looks again at what differs, until nothing does or no commit came in between.
+def check_cache(clients: Clients, contract: Contract) -> AuditCheck:
+    """Compare again what differs, until nothing does or no commit came in between.
 
     The stream commits once or twice a second: to read thousands of entities takes longer than
     that, but few of them are changed meanwhile, and those few are read at once.
     """
-    places = client, contract, connection, session, settings.cassandra_keyspace
-    first = last = _look(*places, None)
+    first = last = _compare(clients, contract, None)
     deadline = time.monotonic() + TIMEOUT_S
     while not is_enough(first, last) and time.monotonic() < deadline:
         time.sleep(PAUSE_S)
-        last = _look(*places, last.unlike)
+        last = _compare(clients, contract, last.unlike)
     events, positions = len(first.expected.events), len(first.expected.positions)
     looked_at = f"{events:,} events, {positions:,} positions"
     looked_at += f"; {len(last.absent)} keys were evicted, and say so" if last.absent else ""
-    return Check.of(contract, "cache", looked_at, faults(first, last))
+    return AuditCheck.of(contract, "cache", looked_at, faults(first, last))
 
 
-def _look(
-    client: redis.Redis,
-    contract: Contract,
-    connection: Connection,
-    session: Session,
-    keyspace: str,
-    keys: Set[str] | None,
-) -> Look:
+def _compare(clients: Clients, contract: Contract, keys: Set[str] | None) -> Comparison:
     """Compare these keys, or all."""
     entities = None if keys is None else cache_content.entities(contract, keys)
-    change = cache.expected(contract, connection, session, keyspace, entities)
+    change = cache.expected(clients, contract, entities)
     expected = cache_content.content(contract, change)
     if keys is not None:
         expected = expected.only(keys)
-    have = cache.cached_sequence(client, contract.type)
-    cached_keys = cache_content.all_keys(client, contract) if keys is None else keys
-    found = cache_content.cached(client, contract, cached_keys)
-    committed = progress.sequence(connection, contract.type)
-    connection.rollback()
-    differing = miscached(expected, found)
-    return Look(expected, change.sequence, have, committed, differing, absent(expected, found))
+    have = cache.cached_sequence(clients.redis, contract.type)
+    cached_keys = cache_content.all_keys(clients.redis, contract) if keys is None else keys
+    cached = cache_content.cached(clients.redis, contract, cached_keys)
+    with transaction(clients.postgres) as cursor:
+        committed = progress.sequence(cursor, contract.type)
+    differing, missing = miscached(expected, cached), absent(expected, cached)
+    return Comparison(expected, change.sequence, have, committed, differing, missing)
 
 
-def is_enough(first: Look, last: Look) -> bool:
-    """Whether looking once more would tell nothing new."""
+def is_enough(first: Comparison, last: Comparison) -> bool:
+    """Whether comparing once more would tell nothing new."""
     return last.is_of_one_commit or (
         not last.unlike and first.sequence <= last.have <= last.committed
     )
 
 
-def faults(first: Look, last: Look) -> list[str]:
+def faults(first: Comparison, last: Comparison) -> list[str]:
     """What is wrong, after a remark when it may come of commits in between."""
     differing = [fault for key in sorted(last.differing) for fault in last.differing[key]]
     behind = last.committed - last.have
@@ -113,37 +96,37 @@ def faults(first: Look, last: Look) -> list[str]:
     return differing
 
 
-def absent(expected: Content, found: Content) -> Set[str]:
+def absent(expected: CacheContent, cached: CacheContent) -> Set[str]:
     """The keys that are not there, or not whole, and say so."""
-    positions = expected.positions.keys() - found.positions.keys()
-    return (expected.whole - found.whole) | positions
+    positions = expected.positions.keys() - cached.positions.keys()
+    return (expected.whole - cached.whole) | positions
 
 
-def miscached(expected: Content, found: Content) -> dict[str, list[str]]:
+def miscached(expected: CacheContent, cached: CacheContent) -> dict[str, list[str]]:
     """Where the cache is not what the stores say, by key. It may miss, where it says so."""
     wrong = defaultdict(list)
-    for key, event_id in sorted(expected.events.keys() | found.events.keys()):
+    for key, event_id in sorted(expected.events.keys() | cached.events.keys()):
         at = key, event_id
-        what = _miscached(expected.events.get(at), found.events.get(at))
-        if what and key in found.whole:
+        what = _miscached(expected.events.get(at), cached.events.get(at))
+        if what and key in cached.whole:
             wrong[key].append(f"{key}: {event_id} {what}")
-    for key in sorted(found.positions):
-        right, cached = expected.positions.get(key), found.positions[key]
-        if cached != right:
-            text = f"{_position_text(cached)}, committed is {_position_text(right)}"
+    for key in sorted(cached.positions):
+        right, has = expected.positions.get(key), cached.positions[key]
+        if has != right:
+            text = f"{_position_text(has)}, committed is {_position_text(right)}"
             wrong[key].append(f"{key}: {text}")
     return wrong
 
 
-def _miscached(expected: Entry | None, found: Entry | None) -> str:
-    if expected == found:
+def _miscached(expected: CachedEvent | None, cached: CachedEvent | None) -> str:
+    if expected == cached:
         return ""
-    if found is None:
+    if cached is None:
         return "is missing"
     if expected is None:
         return "is there, and should not be"
-    if found.time_ms != expected.time_ms:
-        return f"has the time {found.time_ms}, not {expected.time_ms}"
+    if cached.time_ms != expected.time_ms:
+        return f"has the time {cached.time_ms}, not {expected.time_ms}"
     return "has another JSON"
 
 

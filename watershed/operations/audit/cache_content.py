@@ -13,7 +13,7 @@ from watershed.speed.cache import COMPLETE, Change, events_key, list_key, positi
 from watershed.timestamps import milliseconds
 
 
-class Entry(NamedTuple):
+class CachedEvent(NamedTuple):
     """A cached event: its time (ms) and its JSON; None for a half that is missing."""
 
     time_ms: float | None
@@ -21,31 +21,33 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Content:
+class CacheContent:
     """A contract's cache, all of it or some keys.
 
     An event by its list's key and its id; a position's value and count, as text, by its key.
     ``whole`` has the keys of the lists that say they are.
     """
 
-    events: dict[tuple[str, str], Entry]
+    events: dict[tuple[str, str], CachedEvent]
     positions: dict[str, tuple[str | None, str | None]]
     whole: frozenset[str]
 
-    def only(self, keys: Set[str]) -> Content:
+    def only(self, keys: Set[str]) -> CacheContent:
         """What of it is in these keys."""
-        return Content(
+        return CacheContent(
             {at: entry for at, entry in self.events.items() if at[0] in keys},
             {key: position for key, position in self.positions.items() if key in keys},
             self.whole & keys,
         )
 
 
-def content(contract: Contract, change: Change) -> Content:
+def content(contract: Contract, change: Change) -> CacheContent:
     """The cache that holds what ``change`` has, and nothing else."""
-    return Content(
+    return CacheContent(
         {
-            (list_key(contract.type, entity), event_id): Entry(milliseconds(event_time), event)
+            (list_key(contract.type, entity), event_id): CachedEvent(
+                milliseconds(event_time), event
+            )
             for entity, event_time, event_id, event in change.events
         },
         {
@@ -76,7 +78,7 @@ def entities(contract: Contract, keys: Set[str]) -> list[str]:
     return [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
 
 
-def cached(client: redis.Redis, contract: Contract, keys: Set[str]) -> Content:
+def cached(client: redis.Redis, contract: Contract, keys: Set[str]) -> CacheContent:
     """What the cache holds of these keys; of one commit only if none comes meanwhile."""
     lists = {
         list_key(contract.type, entity): events_key(contract.type, entity)
@@ -97,9 +99,9 @@ def cached(client: redis.Redis, contract: Contract, keys: Set[str]) -> Content:
         if values.pop(COMPLETE, None) == str(len(scores)):
             whole.add(key)
         for event_id in scores.keys() | values.keys():
-            events[key, event_id] = Entry(scores.get(event_id), values.get(event_id))
+            events[key, event_id] = CachedEvent(scores.get(event_id), values.get(event_id))
     positions = {key: values for key in rest if (values := next(found))}
-    return Content(
+    return CacheContent(
         events,
         {key: (one.get("value"), one.get("event_count")) for key, one in positions.items()},
         frozenset(whole),

@@ -10,7 +10,7 @@ FAULTS_MAX = 20
 
 
 @dataclass(frozen=True)
-class Check:
+class AuditCheck:
     """One check of one contract; it holds when it found no faults."""
 
     contract: str
@@ -19,7 +19,7 @@ class Check:
     faults: list[str]
 
     @classmethod
-    def of(cls, contract: Contract, name: str, looked_at: str, faults: list[str]) -> Check:
+    def of(cls, contract: Contract, name: str, looked_at: str, faults: list[str]) -> AuditCheck:
         """A check with its first faults, and how many more there are."""
         more = len(faults) - FAULTS_MAX
         shown = [*faults[:FAULTS_MAX], f"and {more:,} more"] if more > 0 else faults

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
-from watershed.batch import aggregates, facts
+from watershed.batch import aggregates, facts, ledger
 from watershed.batch.checksums import checksums_by
 from watershed.contracts.model import Contract
 from watershed.speed import flow
@@ -21,8 +21,8 @@ SHOWN = 20
 """Rows of one comparison; a fault seldom comes alone."""
 
 
-class Looked(NamedTuple):
-    """What was looked at, and what is wrong with it."""
+class ReportTally(NamedTuple):
+    """What is published, and what is wrong with it."""
 
     intervals: int
     facts: int
@@ -39,36 +39,27 @@ class Comparison(NamedTuple):
     key: int
 
 
-def look(connection: Connection, contract: Contract, since: datetime) -> Looked:
-    """Compare all that is published of intervals from ``since`` on, in this transaction."""
-    ledger = _ledger(connection, contract, since)
-    found = checksums_by(connection, facts.table(contract), "interval_start", since)
-    faults = list(_unlike_ledger(ledger, found))
-    names = _names(connection, contract)
+def check(cursor: Cursor, contract: Contract, since: datetime) -> ReportTally:
+    """Compare all that is published of intervals from ``since`` on."""
+    published = ledger.checksums(cursor, contract.type, since)
+    stored = checksums_by(cursor, facts.table(contract), "interval_start", since)
+    faults = list(_unlike_ledger(published, stored))
+    names = _names(cursor, contract)
     for one in _comparisons(contract):
-        faults += _differing(connection, one, names, contract.type, since)
-    return Looked(len(ledger), sum(map(_rows, found.values())), faults)
+        faults += _differing(cursor, one, names, contract.type, since)
+    return ReportTally(len(published), sum(map(_rows, stored.values())), faults)
 
 
-def _ledger(connection: Connection, contract: Contract, since: datetime) -> dict[datetime, str]:
-    """The checksum of each published interval's facts."""
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT start_at, checksum FROM control.interval"
-        " WHERE type = %s AND attempt IS NOT NULL AND start_at >= %s",
-        [contract.type, since],
-    )
-    return dict(cursor.fetchall())
-
-
-def _unlike_ledger(ledger: Mapping[datetime, str], found: Mapping[datetime, str]) -> Iterator[str]:
-    for start in sorted(ledger.keys() | found.keys()):
-        published, has = ledger.get(start), found.get(start)
-        if published is None:
+def _unlike_ledger(
+    published: Mapping[datetime, str], stored: Mapping[datetime, str]
+) -> Iterator[str]:
+    for start in sorted(published.keys() | stored.keys()):
+        should, has = published.get(start), stored.get(start)
+        if should is None:
             yield f"{start:{CLOCK}}: {_rows(has):,} facts of an interval that is not final"
-        elif _rows(has) != _rows(published):
-            yield f"{start:{CLOCK}}: {_rows(has):,} facts, published were {_rows(published):,}"
-        elif has not in (published, None):
+        elif _rows(has) != _rows(should):
+            yield f"{start:{CLOCK}}: {_rows(has):,} facts, published were {_rows(should):,}"
+        elif has not in (should, None):
             yield f"{start:{CLOCK}}: its facts are not those that were published"
 
 
@@ -115,20 +106,19 @@ def _comparisons(contract: Contract) -> list[Comparison]:
             " WHERE interval_start >= %(since)s AND flow_count <> 0",
             "the flow has",
             "SELECT start_at, {groups}, sum({measure}), sum({count}) FROM {flow}"
-            " JOIN control.interval ON {window} >= start_at AND {window} < end_at"
-            " WHERE type = %(type)s AND attempt IS NOT NULL AND start_at >= %(since)s"
-            " GROUP BY start_at, {groups}",
+            " JOIN ({published}) AS published ON {window} >= start_at AND {window} < end_at"
+            " WHERE start_at >= %(since)s GROUP BY start_at, {groups}",
             1 + groups,
         ),
     ]
 
 
-def _names(connection: Connection, contract: Contract) -> dict[str, sql.Composable]:
+def _names(cursor: Cursor, contract: Contract) -> dict[str, sql.Composable]:
     said, measure = facts.report_of(contract).hourly, contract.measure[0]
     return {
         "fact": facts.table(contract),
         "flow": sql.Identifier("speed", flow.flow_table(contract)),
-        "hourly": aggregates.hourly(connection, contract).identifier,
+        "hourly": aggregates.hourly(cursor, contract).identifier,
         "interval": aggregates.interval(contract).identifier,
         "final": aggregates.final(contract).identifier,
         "window": sql.Identifier(contract.flow.window_column),
@@ -141,19 +131,19 @@ def _names(connection: Connection, contract: Contract) -> dict[str, sql.Composab
         "count": sql.Identifier(flow.COUNT),
         "by": identifiers(said.group_by),
         "added": identifiers(said.sum),
+        "published": ledger.PUBLISHED,
         "sums": listed(sql.SQL("sum({})").format(sql.Identifier(name)) for name in said.sum),
     }
 
 
 def _differing(
-    connection: Connection,
+    cursor: Cursor,
     one: Comparison,
     names: Mapping[str, sql.Composable],
     event_type: str,
     since: datetime,
 ) -> Iterator[str]:
     """A line for each row that only one of the two queries gives."""
-    cursor = connection.cursor()
     cursor.execute(
         sql.SQL(
             "WITH has AS ({}), should AS ({}), differing AS ("

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from watershed.contracts.model import Contract
 from watershed.operations.audit.tally import ALWAYS, first_window
-from watershed.speed import flow, progress
-from watershed.speed.flow import Position, Sum
+from watershed.speed import flow, progress, time_index
+from watershed.speed.flow import GroupPosition, Sum
 from watershed.speed.progress import Progress
-from watershed.stores import raw
+from watershed.speed.time_index import IndexedOffsets
+from watershed.stores import postgres
+from watershed.stores.record_id import TopicPartition
 
 EXPIRY_MARGIN = timedelta(hours=1)  # rows that may expire while they are read are not expected
 
 
-PartitionKey = tuple[str, int]
-"""A topic id, and a Kafka partition."""
-
-
 @dataclass(frozen=True)
-class Extent:
+class CommittedOffsets:
     """What the commits say of one Kafka partition, from where the audit begins.
 
     ``skipped`` are the ranges that an operator gave up. Quarantined records below ``kept_from``,
@@ -39,135 +38,113 @@ class Extent:
     kept_from: int = 0
     faults: list[str] = field(default_factory=list)
 
-    @property
-    def blocks(self) -> list[range]:
-        """The offsets, cut where Cassandra's partitions end."""
-        start, stop = self.offsets.start, self.offsets.stop
-        first = start // raw.BLOCK * raw.BLOCK
-        blocks = [range(at, at + raw.BLOCK) for at in range(first, stop, raw.BLOCK)]
-        return [range(max(start, b.start), min(stop, b.stop)) for b in blocks if start < stop]
-
 
 @dataclass(frozen=True)
-class Snapshot:
+class CommitSnapshot:
     """One commit. ``since`` is None when it covers everything, else the first arrival time.
 
-    ``extents`` are those of every topic id, by topic id and partition.
+    ``partitions`` are those of every topic id that was read.
     """
 
     sequence: int
     topic_id: str
     since: datetime | None
-    extents: dict[PartitionKey, Extent]
+    partitions: dict[TopicPartition, CommittedOffsets]
     sums: list[Sum]
-    positions: list[Position]
+    positions: list[GroupPosition]
 
     @property
     def offsets(self) -> dict[int, int]:
         """The committed vector: the next offset of each partition of the topic as it is now."""
         return {
-            partition: extent.offsets.stop
-            for (topic_id, partition), extent in self.extents.items()
-            if topic_id == self.topic_id
+            key.partition: committed.offsets.stop
+            for key, committed in self.partitions.items()
+            if key.topic_id == self.topic_id
         }
 
     @property
     def records(self) -> int:
         """How many records the audit is about."""
-        return sum(len(extent.offsets) for extent in self.extents.values())
+        return sum(len(committed.offsets) for committed in self.partitions.values())
 
 
 def snapshot(
     connection: Connection, contract: Contract, since: datetime | None, now: datetime
-) -> Snapshot:
+) -> CommitSnapshot:
     """The last commit, read in one transaction.
 
     It begins with the first batch that has arrivals from ``since`` on, and in any case not before
     the raw rows that have outlived their TTL ``now``.
     """
-    begin_snapshot(connection)
     begin = _oldest(now, contract.retention.ttl_days)
     begin = max(since, begin) if since else begin
-    limit = begin if _has_older(connection, contract, begin) else None
-    first = first_window(limit, contract.flow.window_s) if limit else ALWAYS
-    taken = Snapshot(
-        progress.sequence(connection, contract.type),
-        progress.topic_id(connection, contract.type) or "",
-        limit,
-        _extents(connection, contract, limit, now),
-        flow.stored(connection, contract, first),
-        flow.positions(connection, contract),
-    )
-    connection.rollback()
-    return taken
-
-
-def begin_snapshot(connection: Connection) -> None:
-    """Begin a transaction that sees one moment; what was open is rolled back."""
-    connection.rollback()
-    cursor = connection.cursor()
-    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    with postgres.snapshot(connection) as cursor:
+        states = progress.read_all(cursor, contract.type)
+        limit = begin if _has_older(cursor, contract, states, begin) else None
+        first = first_window(limit, contract.flow.window_s) if limit else ALWAYS
+        return CommitSnapshot(
+            progress.sequence(cursor, contract.type),
+            progress.topic_id(cursor, contract.type) or "",
+            limit,
+            _committed(cursor, contract, states, limit, now),
+            flow.stored(cursor, contract, first),
+            flow.positions(cursor, contract),
+        )
 
 
 def _oldest(now: datetime, ttl_days: int) -> datetime:
     return now - timedelta(days=ttl_days) + EXPIRY_MARGIN
 
 
-def _has_older(connection: Connection, contract: Contract, begin: datetime) -> bool:
+def _has_older(
+    cursor: Cursor,
+    contract: Contract,
+    states: Mapping[TopicPartition, Progress],
+    begin: datetime,
+) -> bool:
     """Whether commits have, or had, arrivals before ``begin``."""
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT EXISTS (SELECT FROM control.stream_batch WHERE type = %s AND arrival_min < %s)"
-        " OR EXISTS (SELECT FROM control.stream_offset WHERE type = %s"
-        "  AND indexed_from > begin_offset)",
-        [contract.type, begin, contract.type],
-    )
-    return bool(cursor.fetchone()[0])  # type: ignore[index]
+    was_pruned = any(state.indexed_from > state.begin for state in states.values())
+    return was_pruned or time_index.has_older(cursor, contract.type, begin)
 
 
-def _extents(
-    connection: Connection, contract: Contract, since: datetime | None, now: datetime
-) -> dict[PartitionKey, Extent]:
+def _committed(
+    cursor: Cursor,
+    contract: Contract,
+    states: Mapping[TopicPartition, Progress],
+    since: datetime | None,
+    now: datetime,
+) -> dict[TopicPartition, CommittedOffsets]:
     kept = _oldest(now, contract.retention.quarantine_ttl_days)
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT topic_id, kafka_partition, min(from_offset), max(to_offset),"
-        " sum(stored)::bigint, sum(quarantined)::bigint,"
-        " coalesce(jsonb_agg(jsonb_build_array(from_offset, to_offset) ORDER BY from_offset)"
-        "  FILTER (WHERE skipped > 0), '[]'),"
-        " coalesce(sum(quarantined) FILTER (WHERE arrival_min < %s), 0)::bigint,"
-        " coalesce(max(to_offset) FILTER (WHERE arrival_min < %s), 0),"
-        " coalesce(jsonb_agg(jsonb_build_array(before, from_offset) ORDER BY from_offset)"
-        "  FILTER (WHERE before <> from_offset), '[]')"
-        " FROM (SELECT *, lag(to_offset) OVER (PARTITION BY topic_id, kafka_partition"
-        "  ORDER BY from_offset) AS before FROM control.stream_batch"
-        "  WHERE type = %s AND arrival_max >= %s) AS batch"
-        " GROUP BY topic_id, kafka_partition",
-        [kept, kept, contract.type, since or ALWAYS],
-    )
-    indexed = {(topic_id, partition): rest for topic_id, partition, *rest in cursor.fetchall()}
+    indexed = time_index.indexed(cursor, contract.type, since or ALWAYS, kept)
     return {
-        place: _extent(state, indexed.get(place), limited=since is not None)
-        for place, state in progress.all_progress(connection, contract.type).items()
+        key: _of_partition(state, indexed.get(key), limited=since is not None)
+        for key, state in states.items()
     }
 
 
-def _extent(state: Progress, indexed: list[Any] | None, *, limited: bool) -> Extent:
+def _of_partition(
+    state: Progress, indexed: IndexedOffsets | None, *, limited: bool
+) -> CommittedOffsets:
     if indexed is None:
         nothing = state.next if limited else state.begin
-        indexed = [nothing, nothing, 0, 0, [], 0, 0, []]
-    first, last, stored, quarantined, skipped, expired, kept_from, breaks = indexed
-    begin = first if limited else state.begin
+        indexed = IndexedOffsets(nothing, nothing, 0, 0, [], 0, 0, [])
+    begin = indexed.first if limited else state.begin
     faults = [
         f"control.stream_batch has [{min(a, b)}, {max(a, b)}) {'never' if a < b else 'twice'}"
-        for a, b in [(begin, first), *breaks, (last, state.next)]
+        for a, b in [(begin, indexed.first), *indexed.gaps, (indexed.last, state.next)]
         if a != b
     ]
-    if not limited and (stored, quarantined) != (state.stored, state.quarantined):
+    counted = indexed.stored, indexed.quarantined
+    if not limited and counted != (state.stored, state.quarantined):
         faults.append(
             f"control.stream_offset counts {state.stored:,} stored, {state.quarantined:,}"
-            f" quarantined; control.stream_batch {stored:,} and {quarantined:,}"
+            f" quarantined; control.stream_batch {counted[0]:,} and {counted[1]:,}"
         )
-    given_up = tuple(range(a, b) for a, b in skipped)
-    offsets = range(begin, state.next)
-    return Extent(offsets, stored, quarantined, given_up, expired, kept_from, faults)
+    return CommittedOffsets(
+        range(begin, state.next),
+        *counted,
+        tuple(range(a, b) for a, b in indexed.skipped),
+        indexed.expired,
+        indexed.kept_from,
+        faults,
+    )

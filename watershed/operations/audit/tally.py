@@ -78,7 +78,7 @@ def without(ranges: Iterable[range], taken: Iterable[range]) -> list[range]:
 
 
 @dataclass
-class Found:
+class PartitionTally:
     """What Cassandra has of one Kafka partition: faulty offsets, and rows in either table."""
 
     gaps: list[range] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Found:
     stored: int = 0
     quarantined: int = 0
 
-    def merge(self, later: Found) -> None:
+    def merge(self, later: PartitionTally) -> None:
         """Add what was found from where this ends on."""
         extend(self.gaps, later.gaps)
         extend(self.overlaps, later.overlaps)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from watershed.speed.cache import connect
 from watershed.stack.home import Home, write_private
 from watershed.stack.packages import package_folder
 from watershed.stack.service import Service, render
+from watershed.stores.redis import connect
 
 
 def redis(home: Home) -> Service:

@@ -6,11 +6,11 @@ import sys
 import time
 
 from watershed.contracts.load import load_contracts
-from watershed.speed.heartbeat import said
+from watershed.speed import heartbeat
 from watershed.stack.home import ROOT, Home
 from watershed.stack.service import Service
 from watershed.stack.spark import spark_environment
-from watershed.stores.postgres import connect
+from watershed.stores.postgres import connect, transaction
 
 
 def stream(home: Home) -> Service:
@@ -22,10 +22,10 @@ def stream(home: Home) -> Service:
 
     def ready() -> bool:
         settings = home.settings()
-        with connect(settings) as connection:
-            beats = {name: one.heartbeat_at for name, one in said(connection).items()}
+        with connect(settings) as connection, transaction(connection) as cursor:
+            beats = {name: beat.at for name, beat in heartbeat.read_all(cursor).items()}
         types = load_contracts(settings.schemas_dir, settings.topics)
-        return all((beat := beats.get(name)) and beat.timestamp() > started[0] for name in types)
+        return all((at := beats.get(name)) and at.timestamp() > started[0] for name in types)
 
     return Service(
         "stream",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from airflow.sdk import Context
@@ -15,7 +16,7 @@ from watershed.operations.replay import replay
 from watershed.operations.replay_range import Outcome, replay_range
 from watershed.orchestration.project import contract_of
 from watershed.settings import Settings, load_settings
-from watershed.stores.record_id import Place
+from watershed.stores.record_id import RecordId
 
 log = logging.getLogger(__name__)
 
@@ -34,32 +35,32 @@ def replay_form(context: Context) -> dict[str, Any]:
         outcomes = _replay(settings, contract, params, reason)
     except WatershedError as error:
         raise AirflowFailException(str(error)) from None
-    if stayed := [f"{one.place}: {one.why}" for one in outcomes if one.to is None]:
+    if stayed := [f"{o.record}: {o.why}" for o in outcomes if o.to is None]:
         raise AirflowFailException(
             f"{len(stayed)} of {len(outcomes)} records stay in quarantine:\n  "
             + "\n  ".join(stayed[:20])
             + "\n  -> give one offset and its repaired value, or change the contract"
         )
-    return {"sent": {str(one.place): str(one.to) for one in outcomes}}
+    return {"sent": {str(outcome.record): str(outcome.to) for outcome in outcomes}}
 
 
 def _replay(
     settings: Settings, contract: Contract, params: dict[str, Any], reason: str
 ) -> list[Outcome]:
-    first = Place(contract.type, params["partition"], params["first"])
+    first = RecordId(contract.type, params["partition"], params["first"])
     last = params["first"] if params["last"] is None else params["last"]
     if not params["value"]:
-        return list(_told(replay_range(settings, contract, first, last, reason, _wait)))
+        return list(_logged(replay_range(settings, contract, first, last, reason, _wait)))
     if last != first.offset:
         raise AirflowFailException("a repaired value is for one record\n  -> leave `last` empty")
     done = replay(settings, contract, first, params["value"].encode(), _wait, reason)
     return [Outcome(first, done.to)]
 
 
-def _told(outcomes: Any) -> Any:
-    for one in outcomes:
-        log.info("%s: %s %s", one.place, one.to or "stays", one.why)
-        yield one
+def _logged(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        log.info("%s: %s %s", outcome.record, outcome.to or "stays", outcome.why)
+        yield outcome
 
 
 def _wait(seconds: float, why: str) -> None:

@@ -1,45 +1,18 @@
-"""Which intervals a run publishes: its form's range, else its partition key, else what is pending.
-
-Pure: nothing here knows Airflow or a store.
-"""
+"""When an enrichment runs, and what its run is asked for: a form's range, a partition key. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
-from watershed.batch.intervals import Frontier, Interval, floor
+from watershed.batch.intervals import DAY_S, HOUR_S, Interval
+from watershed.batch.plan import Asked, Origin
 from watershed.errors import SettingsError, WatershedError
+from watershed.timestamps import floored
 
 KEY_FORMAT = "%Y-%m-%dT%H:%M"
 """Of a partition key: the interval's start in UTC."""
-
-HOUR_S, DAY_S = 3_600, 86_400
-
-
-class Origin(Enum):
-    """Where a run's range comes from."""
-
-    FORM = "the form's range"
-    KEY = "the partition key"
-    NONE = "nothing asked for"
-
-
-class Asked(NamedTuple):
-    """What a run was asked for; ``range`` is None where that is everything pending."""
-
-    origin: Origin
-    range: Interval | None = None
-
-
-class Choice(Enum):
-    """What a run does."""
-
-    RANGE = "finalizes the intervals of its range, again where they are final"
-    NOT_FINAL = "finalizes everything that is not final yet up to the watermark"
-    SKIP = "finalizes nothing: others have done it"
 
 
 class RangeError(WatershedError):
@@ -60,7 +33,7 @@ def cron(interval_s: int) -> str:
     )
 
 
-def asked(params: Mapping[str, Any], key: str | None, interval_s: int) -> Asked:
+def asked(event_type: str, params: Mapping[str, Any], key: str | None, interval_s: int) -> Asked:
     """What a form's ``start`` and ``end``, or a partition key, ask for.
 
     The form's range is widened to whole intervals; without ``end`` it is the interval that has
@@ -70,39 +43,22 @@ def asked(params: Mapping[str, Any], key: str | None, interval_s: int) -> Asked:
     if start is None and end is not None:
         raise RangeError("the range has an end and no start", "name the start too, or neither")
     if start is not None:
-        return Asked(Origin.FORM, _widened(start, end, interval_s))
+        return Asked(event_type, Origin.FORM, _widened(start, end, interval_s))
     if key:
         begin = _of_key(key)
-        return Asked(Origin.KEY, Interval(begin, begin + timedelta(seconds=interval_s)))
-    return Asked(Origin.NONE)
-
-
-def choose(wanted: Asked, frontier: Frontier | None, *, scheduled: bool) -> Choice:
-    """What a run does; without a frontier nothing has arrived that could be made final.
-
-    A partition key that nobody has made final yet stands for all that is pending: one run
-    catches up a night's outage. A key before the first event has nothing to finalize.
-    """
-    if wanted.range is None:
-        return Choice.NOT_FINAL
-    if wanted.origin is Origin.FORM:
-        return Choice.RANGE
-    if frontier is None or wanted.range.end > frontier.final_until:
-        return Choice.NOT_FINAL
-    if scheduled or wanted.range.end <= frontier.final_from:
-        return Choice.SKIP
-    return Choice.RANGE
+        return Asked(event_type, Origin.KEY, Interval(begin, begin + timedelta(seconds=interval_s)))
+    return Asked(event_type, Origin.NOTHING)
 
 
 def _widened(start: datetime, end: datetime | None, interval_s: int) -> Interval:
-    begin, step = floor(start, interval_s), timedelta(seconds=interval_s)
+    begin, step = floored(start, interval_s), timedelta(seconds=interval_s)
     if end is None:
         return Interval(begin, begin + step)
     if end <= start:
         raise RangeError(
             f"the range ends at {end:%Y-%m-%d %H:%M:%S}, before it starts", "swap them"
         )
-    last = floor(end, interval_s)
+    last = floored(end, interval_s)
     return Interval(begin, last if last == end else last + step)
 
 
