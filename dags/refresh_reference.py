@@ -2,14 +2,15 @@
 
 Once a day, and at once after the first start, this copies every reference into a new snapshot:
 branches and entered rates from PostgreSQL, currencies and position limits from MariaDB, the
-European Central Bank's rates from the Parquet lake. A snapshot is checked, then never changed.
+European Central Bank's rates from the archive that a package ships: whatever
+`schemas/reference/references.yaml` declares. A snapshot is Parquet, checked, then never changed.
 
 **Why.** An enrichment joins one consistent snapshot and the ledger names it, so that it can be
 repeated. Enrichments wait at their gate until there is a first one.
 
 **When it fails.** Nothing is lost: enrichments go on with the last snapshot. The log says which
-store does not answer, or which row is wrong. Correct it there and clear the task. A currency whose
-newest rate is older than 45 days is no failure: an alert names it.
+store does not answer, or which row is wrong. Correct it there and clear the task. A warning, as of
+a currency whose newest rate is older than 45 days, is no failure: an alert has it.
 
 **After a correction** trigger this DAG, then back-fill the days that it is about.
 """

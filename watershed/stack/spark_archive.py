@@ -26,7 +26,7 @@ from watershed.stack.packages import package_folder
 from watershed.stack.processes import end_all
 
 BASE, NAME = "java.jsa", "spark.jsa"
-TRAINING_S = 300
+MAKING_S = 300
 WARNINGS = "-Xlog:disable -Xlog:all=warning:stderr"
 """Standard output, where Java warns, is the program's own."""
 
@@ -39,7 +39,7 @@ def options() -> str:
 
 def fetch() -> Path:
     """The folder with the archive, made if it is not there. Raises StackError."""
-    return made_once(_folder(), _train)
+    return made_once(_folder(), _make)
 
 
 def missing() -> bool:
@@ -49,25 +49,25 @@ def missing() -> bool:
 
 def _folder() -> Path:
     release = (java_home() / "release").read_bytes()
-    training = (ROOT / "watershed" / "spark" / "training.py").read_bytes()
-    class_path = _looks(jars.fetch("spark")) + _looks(package_folder("pyspark") / "jars")
+    program = (ROOT / "watershed" / "spark" / "class_archive.py").read_bytes()
+    class_path = _listing(jars.fetch("spark")) + _listing(package_folder("pyspark") / "jars")
     found = f"{java_home()} {class_path}".encode()
-    name = hashlib.sha256(release + training + found).hexdigest()[:12]
+    name = hashlib.sha256(release + program + found).hexdigest()[:12]
     return cache_dir() / "archives" / f"spark-{name}"
 
 
-def _looks(folder: Path) -> str:
+def _listing(folder: Path) -> str:
     """What Java compares of a folder's jars: their names in the order found, size and time."""
     files = ((file.path, file.stat()) for file in os.scandir(folder))
     return str([(path, stat.st_size, stat.st_mtime_ns) for path, stat in files])
 
 
-def _train(folder: Path) -> None:
+def _make(folder: Path) -> None:
     """Let a Spark do a little of everything, and keep the classes that it needed."""
     _run([java(), "-Xshare:dump", f"-XX:SharedArchiveFile={folder / BASE}"], {}, folder / BASE)
     with tempfile.TemporaryDirectory() as scratch:
-        training = [sys.executable, "-m", "watershed.spark.training"]
-        _run(training, _environment(Path(scratch), folder), folder / NAME)
+        command = [sys.executable, "-m", "watershed.spark.class_archive"]
+        _run(command, _environment(Path(scratch), folder), folder / NAME)
 
 
 def _run(command: list[str], environment: dict[str, str], made: Path) -> None:
@@ -82,11 +82,11 @@ def _run(command: list[str], environment: dict[str, str], made: Path) -> None:
         text=True,
     ) as process:
         try:
-            said, _ = process.communicate(timeout=TRAINING_S)
+            said, _ = process.communicate(timeout=MAKING_S)
         except subprocess.TimeoutExpired:
             end_all([psutil.Process(process.pid)])  # with the JVM
             raise StackError(
-                f"Spark's classes are not archived after {TRAINING_S} s",
+                f"Spark's classes are not archived after {MAKING_S} s",
                 "try again when the machine has less to do",
             ) from None
     if process.returncode or not made.exists():

@@ -13,6 +13,8 @@ from watershed.stack.home import ROOT
 from watershed.stores.seeds import ddl, seeds
 
 SCHEMAS = ROOT / "schemas"
+CSV = "store: csv\n    path: lake:a.csv"
+TABLE = "store: postgres\n    table: reference.branch"
 TABLES = """
 tables:
   branch:
@@ -71,8 +73,17 @@ def test_schemas_without_references_have_no_statements(tmp_path: Path) -> None:
     ("before", "after", "mistake"),
     [
         ("store: postgres", "store: oracle", "`tables.branch.store`: Input should be 'postgres'"),
-        ("store: postgres", "store: lake", "`tables.branch`: `table` names one of PostgreSQL's"),
-        ("    table: reference.branch\n", "", "`tables.branch`: `table` names one of"),
+        ("store: postgres", "store: parquet", "`tables.branch`: of parquet write `path`, and no"),
+        ("    table: reference.branch\n", "", "`tables.branch`: of postgres write `table`, and no"),
+        (TABLE, "store: sql\n    path: lake:a.sql", "`path` of sql is a file beside this one"),
+        (TABLE, "store: csv\n    path: ../a.csv", "`tables.branch.path`: String should match"),
+        (TABLE, "store: csv\n    path: a.csv", "`tables.branch.path`: there is no schemas/refer"),
+        (TABLE, f"{TABLE}\n    nulls: none", "`unpivot` and `nulls` are for csv"),
+        (
+            TABLE,
+            f"{CSV}\n    unpivot: {{names: a, values: b, by: {{opened: c}}}}",
+            "`unpivot` names a, b, which is no column",
+        ),
         ("key: [branch]", "key: [name]", "`tables.branch`: `key` names name, which is no column"),
         ("opened: date", "opened: datum", "`tables.branch.columns.opened`: String should match"),
         ("table: reference.branch", 'table: "branch; --"', "`tables.branch.table`: String should"),

@@ -129,13 +129,6 @@ def test_a_rule_that_is_no_sql_is_named(spark: SparkSession) -> None:
         references.check(spark, changed, tables(spark), TODAY)
 
 
-def test_a_column_that_a_store_lacks(spark: SparkSession) -> None:
-    frame = tables(spark)["branch"].drop("city", "region")
-    with pytest.raises(StoreError) as error:
-        references.typed(frame, DECLARED.tables["branch"])
-    assert error.value.cause == "PostgreSQL reference.branch has no column region, city"
-
-
 def test_a_checksum_is_of_rows_in_any_order(spark: SparkSession) -> None:
     def of(*rows: tuple[str | None, str | None]) -> str:
         return content(spark.createDataFrame(list(rows), "a string, b string")).checksum

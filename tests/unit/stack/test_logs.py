@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from watershed.stack.logs import LOG_BYTES, RUNS_KEPT_S, trim
+from watershed.stack.logs import LOG_BYTES, RUNS_KEPT_S, remove_old, trim
 
 NOW = 1_800_000_000.0
 

@@ -22,7 +22,7 @@ from watershed.stack import spark_archive
 def test_what_does_not_make_it_is_an_error(
     command: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spark_archive, "TRAINING_S", 0.5)
+    monkeypatch.setattr(spark_archive, "MAKING_S", 0.5)
     before = psutil.Process().children(recursive=True)
     with pytest.raises(StackError, match=said):
         spark_archive._run(command, {"PATH": "/usr/bin:/bin"}, tmp_path / "archive")

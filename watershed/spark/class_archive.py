@@ -1,8 +1,8 @@
 """A little of all that Spark does here, without a server: its JVM archives the classes it needed.
 
-``python -m watershed.spark.training``; ``spark_java_options`` says where to. What it does is what
-the jobs do, as far as they get without Kafka, Cassandra and PostgreSQL: a refused connection has
-loaded its client.
+``python -m watershed.spark.class_archive``; ``spark_java_options`` says where to. What it does is
+what the jobs do, as far as they get without Kafka, Cassandra and PostgreSQL: a refused connection
+has loaded its client.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> int:
     """The exit code of the JVM, which writes its archive when it ends."""
     settings = load_settings()
     [contract, *_] = load_contracts(settings.schemas_dir, settings.topics).values()
-    spark = batch_session(settings, "training")
+    spark = batch_session(settings, "class_archive")
     process = spark.sparkContext._gateway.proc  # type: ignore[union-attr]  # a session has one
     _stream(spark, settings, contract)
     _enrich(spark, settings, contract)
