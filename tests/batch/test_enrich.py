@@ -117,5 +117,5 @@ def test_what_no_rate_is_known_for_is_kept_marked_and_counted(
     )
     [(start, *found)] = cursor.fetchall()
     assert found == [Decimal("2.50"), None, None, ["fx_rate"], True]
-    cursor.execute("SELECT unmatched FROM report.final_interval WHERE interval_start = %s", [start])
+    cursor.execute("SELECT unmatched FROM report.interval WHERE interval_start = %s", [start])
     assert cursor.fetchall() == [({"fx_rate": 1},)]

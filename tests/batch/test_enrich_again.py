@@ -83,8 +83,7 @@ def refreshed(airflow: Airflow, connection: Connection, region: str) -> int:
             "UPDATE reference.branch SET region = %s WHERE branch = %s", [region, BRANCH]
         )
     assert airflow.trigger("refresh_reference").wait() == "success"
-    with connection:
-        return read(connection, reference.newest).snapshot
+    return read(connection, reference.newest).snapshot
 
 
 def test_one_interval_again_by_hand_changes_nothing(

@@ -1,8 +1,7 @@
 """The fact table of a contract, ``report.<type>``: every final event once, enriched.
 
-``schemas/<type>/report.sql`` declares it, in its first statement, partitioned by the interval's
-start. Here are the columns that every such table has, and its months: the tables behind it, of
-which retention drops whole ones.
+It has the contract's fields, the columns that ``enrich.sql`` adds, and where each event came from.
+It is parted by the interval's start, a table per month, of which retention drops whole ones.
 """
 
 from __future__ import annotations
@@ -10,38 +9,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
 
 from psycopg2 import sql
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
+from watershed.batch import report_table
 from watershed.batch.intervals import Interval
-from watershed.contracts.model import Contract, Report
+from watershed.batch.report_table import SCHEMA, ReportTable
+from watershed.contracts.model import UNMATCHED, Contract, Report
 from watershed.errors import StoreError
 from watershed.stores.postgres import transaction
+from watershed.stores.sql_types import TIME, sql_type
 
-SCHEMA = "report"
 PARTS = "report_parts"
-TIME = "timestamp with time zone"
 PIPELINE = {
-    "interval_start": TIME,
-    "arrival_time": TIME,
-    "topic_id": "text",
-    "kafka_partition": "integer",
-    "kafka_offset": "bigint",
-    "payload_hash": "bigint",
-    "unmatched": "text[]",
+    UNMATCHED: ("text[]", "Reference data that has no row for this event; null where all have"),
+    "interval_start": (TIME, "Arrival time at which the interval begins that it came in with"),
+    "arrival_time": (
+        TIME,
+        "When it arrived: Kafka's time, or the time up to which its partition was complete before",
+    ),
+    "topic_id": ("text", "Kafka's id of the topic that carried it"),
+    "kafka_partition": ("integer", "Kafka partition that carried it"),
+    "kafka_offset": ("bigint", "Its offset there"),
+    "payload_hash": ("bigint", "Tells repeated events from conflicting ones"),
 }
-"""Columns that every fact table has beside those of enrich.sql, with PostgreSQL's types."""
-
-
-class Column(NamedTuple):
-    """A column as PostgreSQL prints its type."""
-
-    type: str
-    nullable: bool
+"""Columns that every fact table has beside those of the contract."""
 
 
 def table(contract: Contract) -> sql.Identifier:
@@ -56,74 +51,78 @@ def report_of(contract: Contract) -> Report:
     return contract.report
 
 
-def columns(cursor: Cursor, name: str, schema: str = SCHEMA) -> dict[str, Column]:
-    """The columns of a table in their order; none when there is no such table."""
-    cursor.execute(
-        "SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull FROM pg_attribute"
-        " WHERE attrelid = to_regclass(format('%%I.%%I', %s, %s)) AND attnum > 0"
-        " AND NOT attisdropped ORDER BY attnum",
-        [schema, name],
-    )
-    return {column: Column(*rest) for column, *rest in cursor.fetchall()}
+def declared(contract: Contract) -> ReportTable:
+    """The fact table as the contract has it.
 
-
-def _check_columns(cursor: Cursor, contract: Contract) -> None:
-    """Raise StoreError unless the table has what publishing writes and reads, and has parts."""
-    found = columns(cursor, contract.type)
-    report = report_of(contract)
-    needed = [contract.event_id, contract.event_time, contract.measure[1]]
-    needed += [*contract.flow.group_by.values(), *report.hourly.group_by, *report.hourly.sum]
-    missing = [f"{name} {kind}" for name, kind in PIPELINE.items()
-               if name not in found or found[name].type != kind]  # fmt: skip
-    missing += [name for name in dict.fromkeys(needed) if name not in found]
-    cursor.execute("SELECT pg_get_partkeydef(%s::regclass)", [f"{SCHEMA}.{contract.type}"])
-    [partitioned] = cursor.fetchone() or [None]
-    if missing or partitioned != "RANGE (interval_start)":
-        raise StoreError(
-            f"schemas/{contract.type}/report.sql: report.{contract.type} lacks"
-            f" {', '.join(missing) or 'PARTITION BY RANGE (interval_start)'}",
-            "add it there",
-        )
-
-
-def ensure_table(cursor: Cursor, contract: Contract, declaration: str) -> None:
-    """Make the table by its statement, or add the columns to it that are new.
-
-    Raises StoreError for any other change, and for a table that lacks what publishing needs.
+    What names an event, places, groups and sums it is never null; a later version may let any
+    other field be absent, or add one.
     """
-    if columns(cursor, contract.type):
-        _extend(cursor, contract, _declared(cursor, contract, declaration))
+    needed = {contract.event_id, contract.event_time, contract.measure[1]}
+    needed |= {*contract.flow.group_by.values(), *PIPELINE} - {UNMATCHED}
+    columns = {
+        name: (sql_type(one.type), one.description) for name, one in contract.columns.items()
+    }
+    columns |= PIPELINE
+    return ReportTable(
+        contract.type,
+        f"Every final event once, enriched; repeated ones are left out. {contract.description}",
+        columns,
+        (contract.event_id, "interval_start"),
+        tuple(name for name in columns if name not in needed),
+        "interval_start",
+    )
+
+
+def ensure_table(cursor: Cursor, contract: Contract) -> None:
+    """Make the table, or add the columns to it that are new.
+
+    Raises StoreError for any other change.
+    """
+    wanted = declared(contract)
+    has = report_table.columns(cursor, contract.type)
+    if has:
+        _extend(cursor, wanted, has)
     else:
-        cursor.execute(declaration)
-    _check_columns(cursor, contract)
+        report_table.create(cursor, wanted)
+    _ensure_indexes(cursor, contract)
+    report_table.comment_table(cursor, wanted)
 
 
-def _declared(cursor: Cursor, contract: Contract, declaration: str) -> dict[str, Column]:
-    """The columns that the file declares: made in a schema of that name that is then forgotten."""
-    cursor.execute("SAVEPOINT declared")
-    cursor.execute(f"ALTER SCHEMA {SCHEMA} RENAME TO report_kept; CREATE SCHEMA {SCHEMA}")
-    cursor.execute(declaration)
-    found = columns(cursor, contract.type)
-    cursor.execute("ROLLBACK TO SAVEPOINT declared")
-    return found
-
-
-def _extend(cursor: Cursor, contract: Contract, declared: dict[str, Column]) -> None:
-    found = columns(cursor, contract.type)
-    added = {name: one for name, one in declared.items() if name not in found}
-    changed = [name for name, one in found.items() if declared.get(name) != one]
+def _extend(cursor: Cursor, wanted: ReportTable, has: dict[str, report_table.Column]) -> None:
+    added = {name: one for name, one in wanted.declared.items() if name not in has}
+    changed = [name for name, one in has.items() if wanted.declared.get(name) != one]
     changed += [name for name, one in added.items() if not one.nullable]
     if changed:
+        kinds = ", ".join(f"{n} is {wanted.columns.get(n, ['absent'])[0]}" for n in changed)
         raise StoreError(
-            f"schemas/{contract.type}/report.sql declares {', '.join(changed)} of"
-            f" report.{contract.type} otherwise than the table has it",
-            f"undo that, and add a column that may be null; ./ws rebuild report {contract.type}"
-            " fills it",
+            f"report.{wanted.name} has {', '.join(changed)} otherwise than"
+            f" schemas/{wanted.name}/contract.yaml: there {kinds}",
+            f"undo that, and add a column instead; ./ws rebuild report {wanted.name} fills it",
         )
     for name, one in added.items():
         cursor.execute(
             sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
-                table(contract), sql.Identifier(name), sql.SQL(one.type)
+                wanted.identifier, sql.Identifier(name), sql.SQL(one.type)
+            )
+        )
+
+
+def _ensure_indexes(cursor: Cursor, contract: Contract) -> None:
+    """An interval is replaced, and a past position reads the one it ends in.
+
+    Rows lie in order of arrival, which is nearly that of event time: for that ranges of blocks are
+    enough.
+    """
+    for name, using in {
+        "interval_start": "(interval_start)",
+        "event_time": "USING brin ({event_time}) WITH (pages_per_range = 32)",
+    }.items():
+        statement = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} " + using)
+        cursor.execute(
+            statement.format(
+                sql.Identifier(f"{contract.type}_{name}"),
+                table(contract),
+                event_time=sql.Identifier(contract.event_time),
             )
         )
 

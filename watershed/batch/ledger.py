@@ -8,6 +8,7 @@ gap; both are in ``control.stream``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -45,7 +46,8 @@ class LedgerEntry(NamedTuple):
     checksum: str
 
 
-class NewestEntry(NamedTuple):
+@dataclass(frozen=True)
+class NewestEntry:
     """The newest interval of the ledger; ``skipped`` by an operator, it has no numbers."""
 
     start: datetime

@@ -7,13 +7,19 @@ the attempt again goes on with the rest. The flow needs no lock: up to the water
 
 from __future__ import annotations
 
-from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from watershed.batch import attempts, expiry, facts, ledger, publish_statements, staging_table
+from watershed.batch import (
+    attempts,
+    checksums,
+    expiry,
+    facts,
+    ledger,
+    publish_statements,
+    staging_table,
+)
 from watershed.batch.attempts import Attempt
-from watershed.batch.checksums import checksum
 from watershed.batch.intervals import Interval
 from watershed.batch.ledger import LedgerEntry
 from watershed.batch.publish_statements import Conflicts, PublishTarget
@@ -114,9 +120,8 @@ def _publish(cursor: Cursor, contract: Contract, attempt: Attempt, interval: Int
     if conflicts.new:
         _alert_conflicts(cursor, attempt, interval, conflicts)
     _alert_unexplained(cursor, attempt, interval, publish_statements.unexplained(cursor, target))
-    own = sql.SQL("interval_start = %s")
-    total = checksum(cursor, facts.table(contract), own, [interval.start])
-    ledger.publish(cursor, attempt, interval, conflicts.all, total)
+    checksum = checksums.of_interval(cursor, contract, interval.start)
+    ledger.publish(cursor, attempt, interval, conflicts.all, checksum)
 
 
 def _alert_conflicts(
@@ -138,7 +143,8 @@ def _alert_unexplained(cursor: Cursor, attempt: Attempt, interval: Interval, gro
             cursor,
             SOURCE,
             f"{attempt.type} {interval}: batch and flow differ in {groups} groups, and duplicates"
-            " do not explain it. See report.reconciliation; ./ws audit tells which one is wrong",
+            f" do not explain it. See report.{attempt.type}_reconciliation; ./ws audit tells which"
+            " one is wrong",
             attempt.type,
             {"attempt": attempt.attempt, "groups": groups},
         )

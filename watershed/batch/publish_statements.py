@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from watershed.batch import aggregates, facts, staging_table
+from watershed.batch import aggregates, facts, report_table, staging_table
 from watershed.batch.attempts import Attempt
 from watershed.batch.intervals import DAY_S, Interval
+from watershed.contracts.derived import EVENT_COUNT
 from watershed.contracts.model import Contract
 from watershed.speed import flow
 from watershed.stores.sql_types import identifiers, listed
@@ -57,7 +58,7 @@ class PublishTarget:
             "fields": identifiers(contract.flow.group_by.values()),
             "groups": identifiers(contract.flow.group_by),
             "measure": sql.Identifier(measure),
-            "count": sql.Identifier(flow.COUNT),
+            "count": sql.Identifier(EVENT_COUNT),
             "unexplained": aggregates.unexplained(contract),
         }
 
@@ -110,7 +111,7 @@ def find_rivals(cursor: Cursor, target: PublishTarget) -> None:
 
 def replace_facts(cursor: Cursor, target: PublishTarget) -> None:
     """The first of each id, unless it has a rival."""
-    columns = identifiers(facts.columns(cursor, target.contract.type))
+    columns = identifiers(report_table.columns(cursor, target.contract.type))
     target.run(cursor, "DELETE FROM {fact} WHERE interval_start = %(start)s")
     target.run(
         cursor,
@@ -133,9 +134,9 @@ def replace_sums(cursor: Cursor, target: PublishTarget) -> None:
 
 
 def _replace_hourly(cursor: Cursor, target: PublishTarget) -> None:
-    table = aggregates.hourly(cursor, target.contract)
-    said = facts.report_of(target.contract).hourly
-    sums = listed(sql.SQL("sum({})").format(sql.Identifier(name)) for name in said.sum)
+    table = aggregates.hourly(target.contract)
+    hourly = target.contract.hourly
+    sums = listed(sql.SQL("sum({})").format(sql.Identifier(name)) for name in hourly.sum)
     target.run(
         cursor, "DELETE FROM {table} WHERE interval_start = %(start)s", table=table.identifier
     )
@@ -145,8 +146,8 @@ def _replace_hourly(cursor: Cursor, target: PublishTarget) -> None:
         " SELECT interval_start, date_trunc('hour', {time}, 'UTC') AS _hour, {by}, {sums}, count(*)"
         " FROM {fact} WHERE interval_start = %(start)s GROUP BY interval_start, _hour, {by}",
         table=table.identifier,
-        by=identifiers(said.group_by),
-        added=identifiers(said.sum),
+        by=identifiers(hourly.group_by),
+        added=identifiers(hourly.sum),
         sums=sums,
     )
 

@@ -18,6 +18,7 @@ from psycopg2.extensions import cursor as Cursor
 from watershed.batch import attempts, facts, staging_table
 from watershed.batch.attempts import Attempt
 from watershed.batch.staging_table import FIRST
+from watershed.contracts.derived import EVENT_COUNT
 from watershed.contracts.model import Contract
 from watershed.errors import AttemptError
 from watershed.speed import contract_versions, flow
@@ -50,7 +51,7 @@ class _Staged:
             "id": sql.Identifier(contract.event_id),
             "field": sql.Identifier(contract.measure[1]),
             "measure": sql.Identifier(contract.measure[0]),
-            "count": sql.Identifier(flow.COUNT),
+            "count": sql.Identifier(EVENT_COUNT),
         }
 
     def rows(self, query: str, **more: Any) -> list[tuple[Any, ...]]:
@@ -215,7 +216,7 @@ def _flow(staged: _Staged) -> Iterator[Checked]:
         "  SELECT interval_start, count(*) AS events, sum({field}) AS total FROM {staging}"
         "  GROUP BY interval_start) AS s ON s.interval_start = start_at"
         " CROSS JOIN LATERAL (SELECT sum({count}) AS events, sum({measure}) AS total FROM {flow}"
-        "  WHERE {window} >= start_at AND {window} < end_at) AS f"
+        "  WHERE {window} >= i.start_at AND {window} < i.end_at) AS f"
         " WHERE attempt = %(attempt)s ORDER BY start_at"
     )
     wrong = [

@@ -10,9 +10,10 @@ from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from watershed.batch import aggregates, facts, ledger, staging_table
-from watershed.batch.facts import SCHEMA
+from watershed.batch import aggregates, facts, ledger, staging_table, views
 from watershed.batch.intervals import Interval
+from watershed.batch.report_table import SCHEMA
+from watershed.contracts.derived import EVENT_COUNT
 from watershed.contracts.model import Contract
 from watershed.contracts.query import REPORT_FILE
 from watershed.errors import StoreError
@@ -27,18 +28,21 @@ LOCK_TIMEOUT = "10s"
 
 
 def ensure_tables(cursor: Cursor, contract: Contract, schemas_dir: Path) -> None:
-    """Make a contract's report: facts, sums, and the rest of its ``report.sql``.
+    """Make a contract's report: facts, sums, views, and what its ``report.sql`` has beside them.
 
-    The first statement of that file declares the fact table. Columns that it adds, and that may be
-    null, are added; StoreError is raised for any other change, and when a query of the report
-    holds it up.
+    Raises StoreError for a change that does not go without losing something, and when a query of
+    the report holds it up.
     """
     if contract.report is None:
         return
     lock_publishing(cursor, contract.type)
     cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     try:
-        _ensure_tables(cursor, contract, schemas_dir)
+        facts.ensure_table(cursor, contract)
+        aggregates.ensure_tables(cursor, contract)
+        ledger.ensure_apart(cursor, contract)
+        views.ensure_views(cursor, contract)
+        _run(cursor, schemas_dir / contract.type / REPORT_FILE)
     except LockNotAvailable:
         raise StoreError(
             f"a query of report.{contract.type} or its views went on for {LOCK_TIMEOUT}",
@@ -46,17 +50,15 @@ def ensure_tables(cursor: Cursor, contract: Contract, schemas_dir: Path) -> None
         ) from None
 
 
-def _ensure_tables(cursor: Cursor, contract: Contract, schemas_dir: Path) -> None:
-    path = schemas_dir / contract.type / REPORT_FILE
-    declaration, _, rest = path.read_text(encoding="utf-8").partition(";\n")
-    facts.ensure_table(cursor, contract, declaration)
-    aggregates.ensure_tables(cursor, contract)
-    ledger.ensure_apart(cursor, contract)
+def _run(cursor: Cursor, path: Path) -> None:
+    """Run a contract's ``report.sql``, if it has one."""
+    if not path.is_file():
+        return
     try:
-        cursor.execute(rest.strip() or "SELECT")
+        cursor.execute(path.read_text(encoding="utf-8").strip() or "SELECT")
     except ProgrammingError as error:
         raise StoreError(
-            f"schemas/{contract.type}/{REPORT_FILE}: {str(error).strip()}",
+            f"schemas/{path.parent.name}/{path.name}: {str(error).strip()}",
             "correct it; a view may gain columns at its end: for other changes DROP VIEW it first",
         ) from None
 
@@ -117,7 +119,7 @@ def _fold(cursor: Cursor, contract: Contract, cut: datetime) -> None:
         "window": sql.Identifier(contract.flow.window_column),
         "groups": identifiers(contract.flow.group_by),
         "measure": sql.Identifier(contract.measure[0]),
-        "count": sql.Identifier(flow.COUNT),
+        "count": sql.Identifier(EVENT_COUNT),
     }
     cursor.execute(
         sql.SQL(
@@ -126,9 +128,10 @@ def _fold(cursor: Cursor, contract: Contract, cut: datetime) -> None:
             " INSERT INTO {opening} AS o ({groups}, {measure}, {count}, note)"
             " SELECT {groups}, sum({measure}), sum({count}), %(note)s FROM ("
             "  SELECT * FROM old UNION ALL"
-            "  SELECT {groups}, {measure}, {count} FROM {flow} JOIN control.interval"
-            "   ON {window} >= start_at AND {window} < end_at"
+            "  SELECT {groups}, {measure}, {count} FROM {flow} JOIN ("
+            "   SELECT start_at, end_at FROM control.interval"
             "   WHERE type = %(type)s AND attempt IS NULL AND start_at < %(cut)s"
+            "  ) AS _skipped (_start, _end) ON {window} >= _start AND {window} < _end"
             " ) AS part GROUP BY {groups} ON CONFLICT ({groups}, note) DO UPDATE SET"
             " {measure} = o.{measure} + excluded.{measure}, {count} = o.{count} + excluded.{count}"
         ).format(**names),
@@ -138,8 +141,8 @@ def _fold(cursor: Cursor, contract: Contract, cut: datetime) -> None:
 
 def _delete(cursor: Cursor, contract: Contract, cut: datetime) -> None:
     facts.drop_parts(cursor, contract, cut)
-    for one in (aggregates.interval(contract), aggregates.hourly(cursor, contract)):
-        statement = sql.SQL("DELETE FROM {} WHERE interval_start < %s").format(one.identifier)
+    for table in (aggregates.interval(contract), aggregates.hourly(contract)):
+        statement = sql.SQL("DELETE FROM {} WHERE interval_start < %s").format(table.identifier)
         cursor.execute(statement, [cut])
     ledger.prune(cursor, contract.type, cut)
     _delete_attempts(cursor, contract.type, cut)

@@ -53,7 +53,8 @@ def up(
     """Start everything, and end in a panel of addresses.
 
     Kafka, Cassandra, PostgreSQL, Valkey and MariaDB start as child processes, then the streaming
-    application and a producer of transactions, then Airflow. Safe to repeat: data and secrets stay.
+    application, a producer of made-up transactions if there is such a contract, then Airflow. Safe
+    to repeat: data and secrets stay.
     Without --detach it stays until Ctrl-C, which stops the stack; so it does during the start. It
     exits with 1 when the stack gives up, or its supervisor is killed.
     """
@@ -144,7 +145,8 @@ def _start(stack: Home, rate: int, batch: bool, interruption: Interruption) -> N
     try:
         _follow(stack, supervisor, interruption, told, besides=BATCH)
         _check_going(stack.settings(), since)
-        if rate:
+        state = read_state(stack)
+        if state and "producer" in state.services:
             _wait_for_data(stack, since, interruption)
             say(f"[green]✓[/] events flow, {time.monotonic() - started:.0f} s after the start")
         _follow(stack, supervisor, interruption, told)

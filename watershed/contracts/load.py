@@ -14,9 +14,10 @@ from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
+from watershed.contracts import derived
 from watershed.contracts.model import TOPIC_NAME, Contract, Field
-from watershed.contracts.query import ENRICH_FILE, REPORT_FILE, check_query
-from watershed.contracts.rules import Mistake, mistakes, nearest, report_mistakes
+from watershed.contracts.query import AS_IT_IS, ENRICH_FILE, REPORT_FILE, check_query
+from watershed.contracts.rules import Mistake, clash, mistakes, nearest, report_mistakes
 from watershed.errors import ContractError
 
 CONTRACT_FILE = "contract.yaml"
@@ -56,16 +57,21 @@ def load_contracts(
 
     ``renamed`` has the topic of an event type where it is not the contract's. Raises
     ContractError for the first file with mistakes, for a folder that is not named after its type,
-    for a topic that two contracts name, and where there is no contract at all.
+    for a topic that two contracts name, for two contracts that would need one name for two things,
+    and where there is no contract at all.
     """
     contracts: dict[str, Contract] = {}
     topics: dict[str, str] = {}
+    taken: dict[tuple[str, str], str] = {}
     for path in sorted(schemas_dir.glob(f"*/{CONTRACT_FILE}")):
         tree = _tree(path)
         contract = _contract(path, tree)
         _refuse(path, tree, _misplaced(contract, path.parent.name, topics))
+        _refuse(path, tree, (clash(*found) for found in derived.clashes(contract, taken)))
         contracts[contract.type] = contract
         topics[contract.topic.name] = contract.type
+        created = _created(path, contract, taken)
+        taken |= dict(derived.taken_by(contract, created))
     if not contracts:
         raise ContractError(
             f"{_shown(schemas_dir)}: no folder in it has a {CONTRACT_FILE}",
@@ -113,14 +119,36 @@ def _contract(path: Path, tree: CommentedMap) -> Contract:
 
 def _enriched(path: Path, tree: CommentedMap, contract: Contract) -> list[str]:
     """The columns that the query beside the contract returns. Raises ContractError."""
-    files = [path.with_name(name) for name in (ENRICH_FILE, REPORT_FILE)]
-    cure = "write it, or take `report` out; docs/contracts.md says what is in it"
-    absent = (f"`report` needs {one.name} beside it" for one in files if not one.is_file())
-    _refuse(path, tree, (Mistake(("report",), what, cure) for what in absent))
-    columns, flaws = check_query(_text(files[0]), contract)
+    file = path.with_name(ENRICH_FILE)
+    is_needed = contract.references or (contract.report and contract.report.columns)
+    if not file.is_file() and is_needed:
+        what = f"`report` needs {file.name} beside it, for `references` and `report.columns`"
+        cure = "write it, or take those out; docs/contracts.md says what is in it"
+        _refuse(path, tree, [Mistake(("report",), what, cure)])
+    columns, flaws = check_query(_text(file) if file.is_file() else AS_IT_IS, contract)
     if flaws:
-        raise _refusal(files[0], flaws)
+        raise _refusal(file, flaws)
     return columns
+
+
+def _created(path: Path, contract: Contract, taken: Mapping[tuple[str, str], str]) -> list[str]:
+    """What ``report.sql`` beside the contract creates. Raises ContractError for a name that is
+    taken, or longer than PostgreSQL keeps."""
+    file = path.with_name(REPORT_FILE)
+    if not contract.report or not file.is_file():
+        return []
+    found = list(derived.created(_text(file)))
+    taken = {**taken, **dict(derived.taken_by(contract))}
+    flaws = []
+    for line, name in found:
+        if other := derived.SHARED["report"].get(name) or taken.get(("report", name)):
+            flaws.append((line, f"creates `{name}`, which names {other}", "choose another name"))
+        if len(name.encode()) > derived.NAME_BYTES:
+            cure = f"PostgreSQL would cut it: use at most {derived.NAME_BYTES} bytes"
+            flaws.append((line, f"creates `{name}`, of {len(name.encode())} bytes", cure))
+    if flaws:
+        raise _refusal(file, flaws)
+    return [name for _, name in found]
 
 
 def _misplaced(contract: Contract, folder: str, topics: dict[str, str]) -> Iterable[Mistake]:

@@ -66,6 +66,18 @@ def _exact(value: object) -> Decimal:
     raise ValueError("write a plain decimal number, without quotes")
 
 
+def decimal_of(type_name: str) -> tuple[int, int] | None:
+    """``(precision, scale)`` of ``decimal(p,s)``; None of another type."""
+    found = DECIMAL.fullmatch(type_name)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _given(value: object) -> object:
+    if value is None:
+        raise ValueError("write `report: {}`, or take it out: without it there is no batch layer")
+    return value
+
+
 Identifier = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$"), AfterValidator(_unreserved)
 ]
@@ -127,8 +139,7 @@ class Field(_Frozen):
     @property
     def decimal(self) -> tuple[int, int] | None:
         """``(precision, scale)`` of a decimal field, else None."""
-        found = DECIMAL.fullmatch(self.type)
-        return (int(found[1]), int(found[2])) if found else None
+        return decimal_of(self.type)
 
     def holds(self, number: Decimal) -> bool:
         """Whether this numeric type takes the number without loss.
@@ -177,20 +188,36 @@ class Retention(_Frozen):
     quarantine_ttl_days: Days = 30
 
 
+class Column(_Frozen):
+    """A column that ``enrich.sql`` adds to the facts, where it may be null."""
+
+    type: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^(string|uuid|boolean|integer|double|timestamp|date"
+            r"|decimal\([0-9]{1,2},[0-9]{1,2}\))$"
+        ),
+    ]
+    description: str
+
+
 class Hourly(_Frozen):
-    """The hourly aggregates: columns of ``enrich.sql``'s result."""
+    """The hourly aggregates: columns of the facts."""
 
     group_by: Annotated[tuple[Identifier, ...], Limits(min_length=1)]
     sum: Annotated[tuple[Identifier, ...], Limits(min_length=1)]
 
 
 class Report(_Frozen):
-    """What the batch layer makes of the events; ``enrich.sql`` and ``report.sql`` lie beside it.
+    """What the batch layer makes of the events.
 
-    ``unmatched_max`` is the share of an attempt's events that may find no row in a reference.
+    ``columns`` are those that ``enrich.sql`` beside the contract adds to the fields. ``hourly`` is
+    None where it is by the flow's groups, of its measure. ``unmatched_max`` is the share of an
+    attempt's events that may find no row in a reference.
     """
 
-    hourly: Hourly
+    columns: dict[Identifier, Column] = {}
+    hourly: Hourly | None = None
     unmatched_max: dict[Identifier, Annotated[Bound, Limits(ge=0, le=1)]] = {}
 
 
@@ -212,9 +239,23 @@ class Contract(_Frozen):
     lookback_hours: Positive = 24
     ahead_max_s: Annotated[int, Strict(), Limits(ge=0)] = 300
     references: tuple[Identifier, ...] = ()
-    report: Report | None = None
+    report: Annotated[Report | None, BeforeValidator(_given)] = None
 
     @property
     def measure(self) -> tuple[str, str]:
         """``(column, field)`` that the flow sums."""
         return next(iter(self.flow.sum.items()))
+
+    @property
+    def columns(self) -> dict[str, Field | Column]:
+        """What the facts have of an event: the fields, and what ``enrich.sql`` adds."""
+        columns: dict[str, Field | Column] = dict(self.fields)
+        return columns | (self.report.columns if self.report else {})
+
+    @property
+    def hourly(self) -> Hourly:
+        """By what the hourly aggregates of the report are divided, and what they sum up."""
+        if self.report and self.report.hourly:
+            return self.report.hourly
+        groups = tuple(dict.fromkeys(self.flow.group_by.values()))
+        return Hourly(group_by=groups, sum=(self.measure[1],))

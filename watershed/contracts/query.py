@@ -17,13 +17,14 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
 
+from watershed.contracts.derived import PIPELINE, event_columns
 from watershed.contracts.model import BATCH_COLUMNS, UNMATCHED, Contract
 from watershed.contracts.rules import EVENT, nearest
 
 ENRICH_FILE, REPORT_FILE = "enrich.sql", "report.sql"
-PLACE = ("topic_id", "kafka_partition", "kafka_offset")
-PIPELINE = (*PLACE, "arrival_time", *BATCH_COLUMNS)
-"""What the pipeline says of an event; the query hands it on."""
+AS_IT_IS = f"SELECT {EVENT}.*, array() AS {UNMATCHED} FROM {EVENT}"
+"""The query of a contract that has none: facts are the events as they are."""
+ABOUT = "docs/contracts.md, What the batch layer makes of events"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _CHANGING_TYPES = (
@@ -56,14 +57,9 @@ class Query:
 
 
 def read_query(schemas_dir: Path, event_type: str) -> Query:
-    """The query beside the contract of a type. Raises OSError or UnicodeDecodeError."""
+    """The query beside the contract of a type, or AS_IT_IS. Raises OSError, UnicodeDecodeError."""
     path = schemas_dir / event_type / ENRICH_FILE
-    return Query(path, path.read_text(encoding="utf-8"))
-
-
-def event_columns(contract: Contract) -> tuple[str, ...]:
-    """The columns of the view ``event``."""
-    return (*contract.fields, *PIPELINE, "kafka_time", "extra")
+    return Query(path, path.read_text(encoding="utf-8") if path.is_file() else AS_IT_IS)
 
 
 def check_query(text: str, contract: Contract) -> tuple[list[str], list[Flaw]]:
@@ -79,7 +75,12 @@ def check_query(text: str, contract: Contract) -> tuple[list[str], list[Flaw]]:
     flaws = [*_unknown_views(root, views), *_changing(root), *_unknown_columns(root, contract)]
     columns = _Columns({EVENT: event_columns(contract)}, [])
     found = columns.of(root)
-    return found, [*flaws, *columns.flaws, *_missing(root, found, contract)]
+    flaws += [
+        *columns.flaws,
+        *_missing(root, found, contract),
+        *_undescribed(root, found, contract),
+    ]
+    return found, flaws
 
 
 def _unparsable(error: SqlglotError) -> Flaw:
@@ -173,12 +174,20 @@ def _repeated(query: exp.Select, names: list[str]) -> Iterator[Flaw]:
 
 
 def _missing(root: exp.Select, found: list[str], contract: Contract) -> Iterator[Flaw]:
-    groups = contract.flow.group_by.values()
-    handed_on = [contract.event_id, contract.event_time, *groups, contract.measure[1], *PIPELINE]
-    for name in dict.fromkeys(handed_on):
-        if name not in found:
+    for name in dict.fromkeys((*contract.fields, *PIPELINE, *BATCH_COLUMNS)):
+        if name not in found and name != UNMATCHED:
             cure = f"add `{EVENT}.*`, or `{EVENT}.{name}`"
             yield Flaw(_line(root), f"does not return `{name}`", cure)
     if UNMATCHED not in found:
         cure = "return an array of the references' names that have no row for the event"
         yield Flaw(_line(root), f"does not return `{UNMATCHED}`", cure)
+
+
+def _undescribed(root: exp.Select, found: list[str], contract: Contract) -> Iterator[Flaw]:
+    lines = {column.alias_or_name: _line(column) for column in root.expressions}
+    described = contract.report.columns if contract.report else {}
+    for name in dict.fromkeys(found):
+        if name not in (*event_columns(contract), UNMATCHED, *described) and _NAME.fullmatch(name):
+            what = f"returns `{name}`, which the contract does not describe"
+            cure = f"add it to `report.columns` of the contract, or leave it out: {ABOUT}"
+            yield Flaw(lines.get(name, _line(root)), what, cure)

@@ -7,13 +7,23 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from watershed.contracts.model import BATCH_COLUMNS, RESERVED, UNMATCHED, Contract, Field
+from watershed.contracts import derived
+from watershed.contracts.model import (
+    BATCH_COLUMNS,
+    RESERVED,
+    UNMATCHED,
+    Contract,
+    Field,
+    decimal_of,
+)
 from watershed.contracts.predicate import fault
 
 MEASURE_PRECISION = 28  # Spark sums decimal(p,s) as decimal(p+10,s), and stops at 38
 
 READ_DIGITS = (20, 18)  # the connector reads every CQL decimal as decimal(38,18)
-HOURLY_COLUMNS = ("interval_start", "event_hour", "event_count")
+HOURLY_COLUMNS = ("interval_start", "event_hour", derived.EVENT_COUNT)
+EXACT = ("string", "uuid", "boolean", "integer", "timestamp", "date", "decimal")
+HOURLY_TYPES = {"group_by": EXACT, "sum": ("decimal", "integer")}
 EVENT = "event"
 """The batch layer's view of the events; references are views beside it."""
 
@@ -44,10 +54,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def mistakes(contract: Contract) -> Iterator[Mistake]:
     """Every mistake that no single value shows, in the order of the contract's keys."""
-    if contract.type == "quarantine" or contract.type.startswith("critical_"):
-        yield Mistake(
-            ("type",), f"`{contract.type}` names a table of Watershed's own", "choose another name"
-        )
+    for name, what, other in derived.clashes(contract, {}):
+        yield clash(name, what, other)
     for name, field in contract.fields.items():
         for key, what, cure in _field(name, field):
             yield Mistake(("fields", name, *key), f"`{name}` {what}", cure)
@@ -58,6 +66,13 @@ def mistakes(contract: Contract) -> Iterator[Mistake]:
     yield from _references(contract)
     if contract.report:
         yield from _facts(contract)
+
+
+def clash(name: str, what: str, other: str) -> Mistake:
+    """Two things that would have one name."""
+    return Mistake(
+        ("type",), f"`{name}` would name its {what}, and names {other}", "choose another type"
+    )
 
 
 _FieldMistakes = Iterator[tuple[tuple[str, ...], str, str]]
@@ -128,7 +143,7 @@ def _roles(contract: Contract) -> Iterator[Mistake]:
     yield from _role(contract, ("event_time",), contract.event_time, ("timestamp",))
     yield from _role(contract, ("entity",), contract.entity)
     for column, name in groups.items():
-        yield from _role(contract, ("flow", "group_by", column), name)
+        yield from _role(contract, ("flow", "group_by", column), name, EXACT)
     yield from _role(contract, ("flow", "sum", measure), measured, ("decimal", "integer"), money)
 
 
@@ -210,17 +225,58 @@ def _facts(contract: Contract) -> Iterator[Mistake]:
             yield Mistake(("fields", name, "type"), what, cure)
 
 
-def report_mistakes(contract: Contract, columns: Iterable[str]) -> Iterator[Mistake]:
+def report_mistakes(contract: Contract, returned: Iterable[str]) -> Iterator[Mistake]:
     """What is wrong with ``report``, given the columns that ``enrich.sql`` returns."""
-    known, seen = set(columns) - set(BATCH_COLUMNS), set(HOURLY_COLUMNS)
-    hourly = contract.report.hourly if contract.report else None
+    yield from _added(contract, set(returned))
+    yield from _hourly(contract)
+    yield from _twice(contract)
+
+
+def _added(contract: Contract, returned: set[str]) -> Iterator[Mistake]:
+    """Columns that facts have beside the fields."""
+    taken = {*derived.event_columns(contract), *derived.PIPELINE}
+    for name, column in contract.report.columns.items() if contract.report else ():
+        at = ("report", "columns", name)
+        precision, scale = decimal_of(column.type) or (1, 0)
+        if name in taken:
+            yield Mistake(at, f"`{name}` is a column of every event", "choose another name")
+        elif name not in returned:
+            what = f"`report.columns` has `{name}`, which enrich.sql does not return"
+            yield Mistake(at, what, "return it there, or take it out here")
+        if not (1 <= precision <= 38 and scale <= precision):
+            cure = "decimal(p,s) needs 1 <= p <= 38 and s <= p"
+            yield Mistake((*at, "type"), f"`{name}` is {column.type}", cure)
+
+
+def _hourly(contract: Contract) -> Iterator[Mistake]:
+    types = {name: column.type for name, column in contract.columns.items()}
+    seen = set(HOURLY_COLUMNS)
     for key in ("group_by", "sum"):
-        for i, name in enumerate(getattr(hourly, key, ())):
-            role = f"`report.hourly.{key}`"
+        for i, name in enumerate(getattr(contract.hourly, key)):
+            at, role = ("report", "hourly", key, i), f"`report.hourly.{key}`"
+            kind = types.get(name, "").partition("(")[0]
             if name in seen:
                 cure = f"list it once, and none of {HOURLY_COLUMNS}"
-                yield Mistake(("report", "hourly", key, i), f"{role} repeats `{name}`", cure)
-            elif name not in known:
-                what = f"{role} names `{name}`, which enrich.sql does not return"
-                yield Mistake(("report", "hourly", key, i), what, nearest(name, known))
+                yield Mistake(at, f"{role} repeats `{name}`", cure)
+            elif not kind:
+                what = f"{role} names `{name}`, which is no column of the facts"
+                yield Mistake(at, what, nearest(name, types))
+            elif kind not in HOURLY_TYPES[key]:
+                cure = f"name one of {', '.join(HOURLY_TYPES[key])}: the same facts must always"
+                cure += " give the same sums"
+                yield Mistake(at, f"{role} names `{name}`, which is {types[name]}", cure)
             seen.add(name)
+
+
+def _twice(contract: Contract) -> Iterator[Mistake]:
+    """Names that a derived table or view would have twice, each with the first of these."""
+    first: dict[str, str] = {}
+    for suffix, columns in derived.columns(contract).items():
+        if suffix not in ("", "hourly", "by_hour"):
+            repeated = {name for name in columns if columns.count(name) > 1}
+            first = dict.fromkeys(sorted(repeated), suffix) | first
+    by_field = {field: column for column, field in contract.flow.group_by.items()}
+    for name, suffix in first.items():
+        what = f"report.{contract.type}_{suffix} would have two columns `{name}`"
+        at = ("flow", "group_by", by_field.get(name, name))
+        yield Mistake(at, what, "rename it, and name each field once")

@@ -95,6 +95,7 @@ class Enrichment:
         """What the query makes of the events, and the columns of it that are loaded."""
         references = {name: self._reference(name) for name in self.contract.references}
         result = enrich.enriched(self.spark, self.query, events.drop(raw.COUNTED), references)
+        enrich.check_types(self.contract, self.query, result)
         with transaction(connection) as cursor:
             return result, staging.columns(cursor, self.contract, attempt, result.columns)
 

@@ -12,17 +12,44 @@ from typing import NamedTuple
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, StringType
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    ByteType,
+    DataType,
+    DateType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    NullType,
+    ShortType,
+    StringType,
+    TimestampType,
+)
 
 from watershed.batch.intervals import Interval
-from watershed.contracts.model import UNMATCHED, Contract
-from watershed.contracts.query import PLACE, Query
+from watershed.contracts.derived import RECORD
+from watershed.contracts.model import UNMATCHED, Contract, decimal_of
+from watershed.contracts.query import Query
 from watershed.contracts.rules import EVENT
 from watershed.errors import ContractError
 from watershed.spark.totals import summable
 from watershed.speed.flow import total
 
 NAMES = ArrayType(StringType())
+DIGITS: dict[type[DataType], int] = {ByteType: 3, ShortType: 5, IntegerType: 10, LongType: 19}
+"""How many an exact number of this type may have; a decimal says so itself."""
+
+TYPES: dict[str, tuple[type[DataType], ...]] = {
+    "integer": (LongType,),
+    "string": (StringType,),
+    "uuid": (StringType,),
+    "boolean": (BooleanType,),
+    "double": (DoubleType, FloatType, IntegerType, ShortType, ByteType),
+    "timestamp": (TimestampType,),
+    "date": (DateType,),
+}
 WEIGHTS = 997
 """How many weights the digest gives to events, by their hash."""
 
@@ -43,7 +70,7 @@ def events(rows: DataFrame, contract: Contract, intervals: Sequence[Interval]) -
     First is, of those with one id in an interval, the first by arrival time, topic_id, partition
     and offset. ``intervals`` are adjacent and in order.
     """
-    order = Window.partitionBy("interval_start", contract.event_id).orderBy("arrival_time", *PLACE)
+    order = Window.partitionBy("interval_start", contract.event_id).orderBy("arrival_time", *RECORD)
     return rows.select(
         "*",
         interval_start("arrival_time", intervals).alias("interval_start"),
@@ -105,6 +132,31 @@ def enriched(
         what = str(error).strip().splitlines()[0]
         cure = "correct it; docs/contracts.md says what it may read"
         raise ContractError(f"{query.path}: {what}", cure) from None
+
+
+def check_types(contract: Contract, query: Query, result: DataFrame) -> None:
+    """Raise ContractError unless every column of the facts has the type that the contract says, or
+    one that it holds without loss."""
+    for name, column in contract.columns.items():
+        returned = result.schema[name].dataType
+        if not is_held(returned, column.type):
+            raise ContractError(
+                f"{query.path} returns `{name}` as {returned.simpleString()}, which the contract's"
+                f" {column.type} may not hold",
+                f"CAST it there, or describe it in the contract as {returned.simpleString()}",
+            )
+
+
+def is_held(returned: DataType, declared: str) -> bool:
+    """Whether each value of a Spark type is one of a contract's type."""
+    if isinstance(returned, (NullType, *TYPES.get(declared, ()))):
+        return True
+    decimal = (18, 0) if declared == "integer" else decimal_of(declared)
+    digits = DIGITS.get(type(returned)) or getattr(returned, "precision", None)
+    if decimal is None or digits is None:
+        return False
+    (precision, scale), fraction = decimal, getattr(returned, "scale", 0)
+    return bool(fraction <= scale and digits - fraction <= precision - scale)
 
 
 def measured(events: DataFrame, contract: Contract) -> dict[datetime, Measured]:

@@ -20,7 +20,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, StringType
 
-from watershed.batch import facts, staging_table
+from watershed.batch import report_table, staging_table
 from watershed.batch.attempts import Attempt
 from watershed.contracts.model import Contract
 from watershed.contracts.query import Query
@@ -44,12 +44,13 @@ def columns(cursor: Cursor, contract: Contract, attempt: Attempt, has: list[str]
 
     Raises ContractError for one that it has not.
     """
-    wanted = list(facts.columns(cursor, staging_table.name(attempt), staging_table.SCHEMA))
+    name = staging_table.name(attempt)
+    wanted = list(report_table.columns(cursor, name, staging_table.SCHEMA))
     if missing := [name for name in wanted if name not in has]:
         raise ContractError(
             f"schemas/{contract.type}/enrich.sql does not return {', '.join(missing)}, which"
             f" report.{contract.type} has",
-            "return it, or take it out of report.sql",
+            "return it again: a table of facts loses no column",
         )
     return wanted
 

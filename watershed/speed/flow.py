@@ -12,18 +12,18 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
+from watershed.contracts.derived import EVENT_COUNT
 from watershed.contracts.model import Contract
 from watershed.errors import StoreError
-from watershed.stores.sql_types import identifiers, listed, sql_type, sum_type
+from watershed.stores.sql_types import TIME, identifiers, listed, measure_type, sql_type
 
-COUNT = "event_count"
 FINAL = sql.SQL(
-    "{window} < coalesce("
+    "_flow.{window} < coalesce("
     " (SELECT max(end_at) FROM control.interval WHERE type = %(type)s AND end_at <= %(before)s),"
     " (SELECT least(final_from, %(before)s) FROM control.stream"
     "  WHERE type = %(type)s AND final_from IS NOT NULL))"
     " AND NOT EXISTS (SELECT FROM control.interval WHERE type = %(type)s AND attempt IS NULL"
-    "  AND start_at <= {window} AND end_at > {window})"
+    "  AND start_at <= _flow.{window} AND end_at > _flow.{window})"
 )
 """Windows of whole intervals that end before a time, but for skipped ones; those before the
 ledger are in the opening balance."""
@@ -59,9 +59,12 @@ def position_table(contract: Contract) -> str:
 
 def ensure_tables(cursor: Cursor, contract: Contract) -> None:
     """Make both tables; refuse ones that a different contract made."""
-    groups = {column: sql_type(contract, field) for column, field in contract.flow.group_by.items()}
-    sums = {contract.measure[0]: sum_type(contract), COUNT: "bigint"}
-    window = {contract.flow.window_column: "timestamp with time zone"}
+    groups = {
+        column: sql_type(contract.fields[field].type)
+        for column, field in contract.flow.group_by.items()
+    }
+    sums = {contract.measure[0]: measure_type(contract), EVENT_COUNT: "bigint"}
+    window = {contract.flow.window_column: TIME}
     position = {column: groups[column] for column in contract.position.group_by}
     _ensure(cursor, flow_table(contract), window | groups, sums)
     _ensure(cursor, position_table(contract), position, sums)
@@ -70,8 +73,8 @@ def ensure_tables(cursor: Cursor, contract: Contract) -> None:
 def _ensure(cursor: Cursor, table: str, key: dict[str, str], rest: dict[str, str]) -> None:
     columns = key | rest
     declared = [
-        sql.SQL("{} {} NOT NULL").format(sql.Identifier(name), sql.SQL(sql_type))
-        for name, sql_type in columns.items()
+        sql.SQL("{} {} NOT NULL").format(sql.Identifier(name), sql.SQL(kind))
+        for name, kind in columns.items()
     ]
     cursor.execute(
         sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({}))").format(
@@ -126,7 +129,7 @@ def replace(cursor: Cursor, contract: Contract, first: datetime | None, sums: li
     _add_flow(cursor, contract, sums)
     gone = [one._replace(value=-one.value, events=-one.events) for one in old]
     _add_positions(cursor, contract, [*gone, *sums])
-    _delete(cursor, position_table(contract), f"{COUNT} = 0", [])
+    _delete(cursor, position_table(contract), f"{EVENT_COUNT} = 0", [])
 
 
 def prune(cursor: Cursor, contract: Contract, before: datetime) -> None:
@@ -147,13 +150,15 @@ def prune(cursor: Cursor, contract: Contract, before: datetime) -> None:
 
 def _delete(cursor: Cursor, table: str, where: str | sql.Composable, values: Any) -> None:
     condition = sql.SQL(where) if isinstance(where, str) else where
-    statement = sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier("speed", table), condition)
+    statement = sql.SQL("DELETE FROM {} AS _flow WHERE {}").format(
+        sql.Identifier("speed", table), condition
+    )
     cursor.execute(statement, values)
 
 
 def positions(cursor: Cursor, contract: Contract) -> list[GroupPosition]:
     """The position of every group."""
-    columns = identifiers([*contract.position.group_by, contract.measure[0], COUNT])
+    columns = identifiers([*contract.position.group_by, contract.measure[0], EVENT_COUNT])
     table = sql.Identifier("speed", position_table(contract))
     cursor.execute(sql.SQL("SELECT {} FROM {}").format(columns, table))
     return [GroupPosition(tuple(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
@@ -162,7 +167,7 @@ def positions(cursor: Cursor, contract: Contract) -> list[GroupPosition]:
 def stored(cursor: Cursor, contract: Contract, first: datetime) -> list[Sum]:
     """The flow's windows from ``first`` on."""
     window = contract.flow.window_column
-    names = [window, *contract.flow.group_by, contract.measure[0], COUNT]
+    names = [window, *contract.flow.group_by, contract.measure[0], EVENT_COUNT]
     cursor.execute(
         sql.SQL("SELECT {} FROM {} WHERE {} >= %s").format(
             identifiers(names),
@@ -190,7 +195,7 @@ def sum_of(cursor: Cursor, contract: Contract, window: Any, groups: tuple[Any, .
     """One row of the flow; None when there is none."""
     key = [contract.flow.window_column, *contract.flow.group_by]
     query = sql.SQL("SELECT {} FROM {} WHERE {}").format(
-        identifiers([contract.measure[0], COUNT]),
+        identifiers([contract.measure[0], EVENT_COUNT]),
         sql.Identifier("speed", flow_table(contract)),
         sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in key),
     )
@@ -231,10 +236,10 @@ def _upsert(
         " RETURNING {columns}"
     ).format(
         table=sql.Identifier("speed", table),
-        columns=identifiers([*key, contract.measure[0], COUNT]),
+        columns=identifiers([*key, contract.measure[0], EVENT_COUNT]),
         key=identifiers(key),
         measure=measure,
-        count=sql.Identifier(COUNT),
+        count=sql.Identifier(EVENT_COUNT),
     )
     found: list[Any] = execute_values(cursor, statement, sorted(rows), fetch=True)
     return found

@@ -1,4 +1,4 @@
-"""What a contract's fields are in PostgreSQL, and lists of names for statements."""
+"""What a contract's types are in PostgreSQL, and lists of names for statements."""
 
 from __future__ import annotations
 
@@ -6,29 +6,35 @@ from collections.abc import Iterable
 
 from psycopg2 import sql
 
-from watershed.contracts.model import Contract
+from watershed.contracts.model import Contract, decimal_of
 
+TIME = "timestamp with time zone"
 SQL_TYPES = {
     "string": "text",
     "uuid": "uuid",
     "boolean": "boolean",
     "integer": "bigint",
-    "timestamp": "timestamp with time zone",
+    "double": "double precision",
+    "timestamp": TIME,
+    "date": "date",
 }
 
 
-def sql_type(contract: Contract, field: str) -> str:
-    """The type of a field that groups or is summed: any but double."""
-    declared = contract.fields[field]
-    if declared.decimal:
-        return f"numeric({declared.decimal[0]},{declared.decimal[1]})"
-    return SQL_TYPES[declared.kind]
+def sql_type(declared: str) -> str:
+    """The type of a field or column, as PostgreSQL prints it."""
+    decimal = decimal_of(declared)
+    return f"numeric({decimal[0]},{decimal[1]})" if decimal else SQL_TYPES[declared]
 
 
-def sum_type(contract: Contract) -> str:
+def sum_type(declared: str) -> str:
+    """The type of the sum of a decimal or an integer."""
+    decimal = decimal_of(declared)
+    return f"numeric(38,{decimal[1] if decimal else 0})"
+
+
+def measure_type(contract: Contract) -> str:
     """The type of sums of the flow's measure."""
-    declared = contract.fields[contract.measure[1]]
-    return f"numeric(38,{declared.decimal[1] if declared.decimal else 0})"
+    return sum_type(contract.fields[contract.measure[1]].type)
 
 
 def identifiers(names: Iterable[str]) -> sql.Composed:

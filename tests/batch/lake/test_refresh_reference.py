@@ -57,7 +57,7 @@ def test_snapshots_are_whole_whatever_happens(jobs: Jobs, connection: Connection
     assert done.returncode == 0, done.stdout
     cursor.execute("SELECT message FROM control.alert WHERE source = 'refresh_reference'")
     [message] = cursor.fetchall()[-1]
-    assert "RUB of 2026-06-01" in message
+    assert "currency=RUB rate_date=2026-06-01" in message
     second = read(connection, reference.newest)
     assert second.snapshot > first.snapshot
     assert jobs.folders("reference/*") == [first.folder, second.folder]

@@ -106,7 +106,7 @@ def test_only_one_loads_a_type(world: World) -> None:
         postgres.connect(world.settings) as other,
         attempts.enriching(other, world.contract.type),
     ):
-        assert "are being loaded by watershed" in world.load(attempt, code=1)
+        assert "is enriching transaction\n" in world.load(attempt, code=1)
 
 
 def test_time_without_events_is_noted_as_such(world: World) -> None:

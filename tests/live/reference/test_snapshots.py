@@ -88,7 +88,7 @@ def test_one_refresh_at_a_time(connection: Connection, database: Settings) -> No
         refused = pytest.raises(LeaseHeldError)
         with reference.refreshing(connection), refused as held, reference.refreshing(other):
             pass
-        assert "is taking a snapshot" in held.value.cause
+        assert "is refreshing the reference data" in held.value.cause
         with reference.refreshing(other):
             pass
 

@@ -143,20 +143,20 @@ class Ledger:
             "final": keyed(query(
                 "SELECT branch_name, currency_code, sum(batch_value), sum(event_count)::bigint"
                 " FROM report.transaction_final GROUP BY 1, 2"), 2),
-            "by_hour": keyed(query("SELECT event_hour, branch, currency, amount, transactions"
+            "by_hour": keyed(query("SELECT event_hour, branch, currency, amount, event_count"
                                    " FROM report.transaction_by_hour"), 3),
             "intervals": {row[:3]: row[3:] for row in query(
-                "SELECT interval_start, branch, currency, batch_amount, batch_events,"
-                " duplicate_amount, duplicate_events, flow_amount, flow_events"
-                " FROM report.reconciliation")},
-            "ledger": sorted(query("SELECT interval_start, interval_end, events, transactions,"
-                                   " conflicts FROM report.final_interval")),
+                "SELECT interval_start, branch, currency, batch_amount, batch_count,"
+                " duplicate_amount, duplicate_count, flow_amount, flow_count"
+                " FROM report.transaction_reconciliation")},
+            "ledger": sorted(query("SELECT interval_start, interval_end, events, facts,"
+                                   " conflicts FROM report.interval")),
             "conflicts": sorted(query(
                 "SELECT kafka_partition, kafka_offset FROM control.conflict")),
             "position": self.position_found(),
             "by_branch": {row[:2]: row[2:] for row in query(
-                "SELECT branch, currency, position, final, live, transactions"
-                " FROM report.open_position_by_branch")},
+                "SELECT branch, currency, position, final, live, event_count"
+                " FROM report.transaction_position_by_group")},
             "final_position": keyed(query(
                 "SELECT currency, position, transactions FROM report.final_position"
                 " WHERE transactions <> 0"), 1),
@@ -180,8 +180,8 @@ class Ledger:
             assert found[name] == value, name
         assert (
             self.world.query(
-                "SELECT * FROM report.reconciliation"
-                " WHERE unexplained_amount <> 0 OR unexplained_events <> 0"
+                "SELECT * FROM report.transaction_reconciliation"
+                " WHERE unexplained_amount <> 0 OR unexplained_count <> 0"
             )
             == []
         )

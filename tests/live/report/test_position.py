@@ -64,8 +64,10 @@ def test_the_open_position_has_its_parts_and_its_limit(limited: World) -> None:
         ("RUB", "Rouble", 0, 60, Decimal("40.01"), above, 100, 100, True, 2),
         ("USD", None, 0, -20, -55, -75, 60, 125, True, 2),
     ]
-    columns = "branch, opening, final, live, position, transactions"
-    of_branches = f"SELECT {columns} FROM report.open_position_by_branch WHERE currency = 'EUR'"
+    columns = "branch, opening, final, live, position, event_count"
+    of_branches = (
+        f"SELECT {columns} FROM report.transaction_position_by_group WHERE currency = 'EUR'"
+    )
     assert sorted(limited.query(of_branches)) == [
         ("Kazan", 0, -15, -10, -25, 2),
         ("SPB", -5, 0, 0, -5, 0),
@@ -131,6 +133,6 @@ def test_a_transaction_without_a_rate_is_incomplete(world: World) -> None:
     found = sorted(world.query(incomplete))
     assert [row[0] for row in found] == [False] * 99 + [True]
     assert found[-1] == (True, without, None)
-    assert world.query("SELECT amount, amount_eur, transactions FROM report.transaction_by_hour"
+    assert world.query("SELECT amount, amount_eur, event_count FROM report.transaction_by_hour"
                        ) == [(100, 198, 100)]  # fmt: skip
-    assert world.query("SELECT unmatched FROM report.final_interval") == [({"fx_rate": 1},)]
+    assert world.query("SELECT unmatched FROM report.interval") == [({"fx_rate": 1},)]

@@ -30,7 +30,9 @@ MONTH = START + 2 * HOUR
 LONG_AFTER = MONTH + 6 * HOUR
 POSITION = "SELECT currency, position, transactions FROM report.open_position ORDER BY 1"
 AT = "SELECT currency, position, transactions FROM report.open_position_at('{}') ORDER BY 1"
-BY_BRANCH = "SELECT branch, currency, position FROM report.open_position_by_branch ORDER BY 1, 2"
+BY_BRANCH = (
+    "SELECT branch, currency, position FROM report.transaction_position_by_group ORDER BY 1, 2"
+)
 
 
 @pytest.fixture

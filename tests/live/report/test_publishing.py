@@ -239,8 +239,8 @@ def test_what_duplicates_do_not_explain_is_alerted(world: World, dice: random.Ra
     found = world.read(alerts.newest, "transaction", timedelta(days=1))
     assert [one for one in found if "batch and flow differ" in one.message]
     assert world.query(
-        "SELECT sum(unexplained_amount) < 0, sum(unexplained_events)::int"
-        " FROM report.reconciliation"
+        "SELECT sum(unexplained_amount) < 0, sum(unexplained_count)::int"
+        " FROM report.transaction_reconciliation"
     ) == [(True, 0)]
 
 
@@ -266,7 +266,9 @@ def test_a_fact_that_is_lost_is_not_taken_for_a_duplicate(
     publish.publish(world.connection, world.contract, attempt)
     found = world.read(alerts.newest, "transaction", timedelta(days=1))
     assert [one for one in found if "batch and flow differ in 1 groups" in one.message]
-    assert world.query("SELECT sum(unexplained_events)::int FROM report.reconciliation") == [(-1,)]
+    assert world.query(
+        "SELECT sum(unexplained_count)::int FROM report.transaction_reconciliation"
+    ) == [(-1,)]
 
 
 def test_publishing_does_not_hold_up_the_stream(

@@ -32,8 +32,8 @@ class Position(NamedTuple):
 
 QUERIES = (
     "SELECT currency, position, transactions FROM report.open_position",
-    "SELECT branch, currency, position, final, live, transactions"
-    " FROM report.open_position_by_branch",
+    "SELECT branch, currency, position, final, live, event_count"
+    " FROM report.transaction_position_by_group",
 )
 """Of the fields of Position, in their order."""
 

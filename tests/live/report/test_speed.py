@@ -38,7 +38,7 @@ HISTORY = """
     INSERT INTO report.transaction (transaction_id, event_time, branch, region, currency, amount,
         interval_start, arrival_time, topic_id, kafka_partition, kafka_offset, payload_hash)
         SELECT gen_random_uuid(), arrival - interval '5 s', branch, 'region', currency, 1,
-        hour, arrival, 'topic_id-1', 0, n, n FROM event WHERE NOT is_live ORDER BY n;
+        hour, arrival, 'topic-1', 0, n, n FROM event WHERE NOT is_live ORDER BY n;
     INSERT INTO report.transaction_hourly
         (interval_start, event_hour, branch, currency, event_count)
         SELECT hour, hour, branch, currency, count(*) FROM event WHERE NOT is_live
@@ -65,18 +65,19 @@ of each month, which the index knows nothing of."""
 RANGES = 6000
 """Of so many records the facts fill more than two ranges of blocks."""
 
-DRIFT = "SELECT * FROM report.reconciliation WHERE unexplained_amount <> 0"
+DRIFT = "SELECT * FROM report.transaction_reconciliation WHERE unexplained_amount <> 0"
 QUESTIONS = {
     "TABLE report.open_position": 92 * 12 + 100,
-    "SELECT * FROM report.open_position_by_branch WHERE currency = 'EUR'": 92 * 12 + 100,
+    "SELECT * FROM report.transaction_position_by_group WHERE currency = 'EUR'": 92 * 12 + 100,
     "SELECT * FROM report.open_position_at('2026-10-17 10:17Z')": (92 + 24) * 12 + 100,
-    "SELECT event_hour, branch, sum(transactions), sum(amount_eur)"
+    "SELECT event_hour, branch, sum(event_count), sum(amount_eur)"
     " FROM report.transaction_by_hour WHERE event_hour >= '2026-10-31' GROUP BY 1, 2": 24 * 12,
     "SELECT region, currency, count(*), sum(amount), sum(amount_rub) FROM report.transactions"
     " WHERE booked_at >= '2026-10-31' AND region IN ('region') GROUP BY 1, 2": BLOCKS,
     "SELECT * FROM report.transactions"
     " WHERE booked_at >= '2026-09-17 10:00Z' AND booked_at < '2026-09-17 11:00Z'": BLOCKS,
-    "SELECT * FROM report.final_interval ORDER BY interval_start DESC LIMIT 3": 10,
+    "SELECT * FROM report.interval WHERE type = 'transaction'"
+    " ORDER BY interval_start DESC LIMIT 3": 10,
     DRIFT: 10,
 }
 """Each with the most rows that it may read."""

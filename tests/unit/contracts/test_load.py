@@ -144,10 +144,12 @@ def test_file_that_is_missing(tmp_path: Path) -> None:
         load_contract(tmp_path / "contract.yaml")
 
 
-def write(schemas: Path, folder: str, text: str) -> None:
+def write(
+    schemas: Path, folder: str, text: str, beside: tuple[str, ...] = (ENRICH_FILE, REPORT_FILE)
+) -> None:
     (schemas / folder).mkdir(parents=True)
     (schemas / folder / "contract.yaml").write_text(text)
-    for name in (ENRICH_FILE, REPORT_FILE):
+    for name in beside:
         shutil.copy(ROOT / "schemas" / "transaction" / name, schemas / folder)
 
 
@@ -178,6 +180,69 @@ def test_topics_must_differ(text: str, tmp_path: Path) -> None:
     write(tmp_path, "transaction", text)
     write(tmp_path, "trade", text.replace("type: transaction", "type: trade"))
     with pytest.raises(ContractError, match=r"transaction/contract\.yaml:7: topic .* `trade`"):
+        load_contracts(tmp_path)
+
+
+def bare(text: str, event_type: str, report: str = "{}") -> str:
+    """A contract of another type, with a topic of its own, whose report is all derived."""
+    head, _, _ = text.partition("\n# The batch layer")
+    named = head.replace("type: transaction", f"type: {event_type}", 1)
+    return named.replace("name: transaction", f"name: {event_type}", 1) + f"\nreport: {report}\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "line"),
+    [
+        (
+            "trade",
+            "trade_hourly",
+            "would name its facts, and names sums by hour and interval",
+        ),
+        ("trade", "trade_position", "would name its facts, and names the position of trade"),
+        ("trade", "trade_pkey", "would name its facts, and names the key of the facts of trade"),
+        (
+            "a",
+            "a_bucket",
+            "would name its critical events, and names the buckets of",
+        ),
+    ],
+)
+def test_two_types_that_need_one_name(
+    first: str, second: str, line: str, text: str, tmp_path: Path
+) -> None:
+    for name in (first, second):
+        write(tmp_path, name, bare(text, name), ())
+    with pytest.raises(ContractError) as refused:
+        load_contracts(tmp_path)
+    assert f"{second}/contract.yaml:2: " in refused.value.cause
+    assert line in refused.value.cause
+    assert "choose another type" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("CREATE OR REPLACE VIEW report.trade_final AS SELECT 1", "names running totals of trade"),
+        ("create table if not exists Interval (a int)", "names the ledger of all types"),
+        ("CREATE MATERIALIZED VIEW report.trade AS SELECT 1", "names facts of trade"),
+        (f"CREATE VIEW report.{'v' * 64} AS SELECT 1", "of 64 bytes"),
+    ],
+)
+def test_what_a_report_may_not_create(
+    statement: str, fault: str, text: str, tmp_path: Path
+) -> None:
+    write(tmp_path, "trade", bare(text, "trade"), ())
+    (tmp_path / "trade" / "report.sql").write_text(f"-- ours\n\n{statement};\n")
+    with pytest.raises(ContractError, match=r"trade/report\.sql:3: creates `") as refused:
+        load_contracts(tmp_path)
+    assert fault in refused.value.cause
+
+
+def test_a_type_that_another_ones_report_has_named(text: str, tmp_path: Path) -> None:
+    write(tmp_path, "a", bare(text, "a"), ())
+    (tmp_path / "a" / "report.sql").write_text("CREATE VIEW report.trade AS SELECT 1;")
+    write(tmp_path, "trade", bare(text, "trade"), ())
+    with pytest.raises(ContractError, match=r"names what schemas/a/report\.sql creates"):
         load_contracts(tmp_path)
 
 

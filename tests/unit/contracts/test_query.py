@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from watershed.contracts.derived import event_columns
 from watershed.contracts.model import Contract
-from watershed.contracts.query import Query, check_query, event_columns, read_query
+from watershed.contracts.query import AS_IT_IS, Query, check_query, read_query
 from watershed.errors import ContractError
 
 ADDED = ["region", "city", "currency_name", "eur_rate", "eur_rate_source", "eur_rate_date",
@@ -48,6 +49,7 @@ def test_columns_of_the_result(query: Query, transaction: Contract) -> None:
         ("branch.city", "branch.city || '!'", "branch.city ||", "without a plain name", "AS and"),
         ("branch.city", "branch.city AS `Ci ty`", "Ci ty", "without a plain name", "lower-case"),
         ("branch.city", "event.amount", "event.*", "two columns `amount`", "rename one"),
+        ("branch.city", "branch.city AS town", "branch.city AS", "returns `town`", "`report.col"),
         ("LEFT JOIN branch ON", "LEFT JOIN branch ON ON", "ON ON", "cannot be parsed", "Spark"),
         ("SELECT\n", "DELETE FROM event; SELECT\n", "-- A", "not one query", "one SELECT"),
     ],
@@ -77,13 +79,20 @@ def test_flaw_is_named(
 
 def test_stars_of_subqueries_are_followed(transaction: Contract) -> None:
     columns, flaws = check_query(
-        "WITH a AS (SELECT *, 1 AS one FROM event), b AS (SELECT region, branch FROM branch)"
+        "WITH a AS (SELECT *, 1 AS city FROM event), b AS (SELECT region, branch FROM branch)"
         " SELECT a.*, b.region, c.two, array() AS unmatched"
-        " FROM a JOIN b USING (branch) CROSS JOIN (SELECT 2 AS two) AS c",
+        " FROM a JOIN b USING (branch)\nCROSS JOIN (SELECT 2 AS two) AS c",
         transaction,
     )
-    assert flaws == []
-    assert columns == [*event_columns(transaction), "one", "region", "two", "unmatched"]
+    assert columns == [*event_columns(transaction), "city", "region", "two", "unmatched"]
+    [flaw] = flaws
+    assert flaw.what == "returns `two`, which the contract does not describe"
+    assert flaw.cure.startswith("add it to `report.columns` of the contract, or leave it out")
+
+
+def test_a_contract_without_a_query_takes_events_as_they_are(transaction: Contract) -> None:
+    assert check_query(AS_IT_IS, transaction) == ([*event_columns(transaction), "unmatched"], [])
+    assert read_query(Path("schemas"), "no_such_type").text == AS_IT_IS
 
 
 def test_another_text_has_another_name(query: Query) -> None:

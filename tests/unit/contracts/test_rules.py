@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from watershed.contracts import derived
 from watershed.contracts.model import BATCH_COLUMNS, RESERVED, UNMATCHED, Contract
 from watershed.contracts.query import ENRICH_FILE, REPORT_FILE
 from watershed.stack.home import ROOT
@@ -14,13 +15,15 @@ from watershed.stack.home import ROOT
 Load = Callable[[str], Contract]
 FirstMistake = Callable[[str], tuple[int, str, str]]
 WithNote = Callable[[str], str]
+NEW = "{type: string, description: x}"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "on_line", "what", "cure"),
     [
-        ("type: transaction", "type: quarantine", "type: q", "`quarantine`", "another name"),
-        ("type: transaction", "type: critical_a", "type: c", "`critical_a`", "another name"),
+        ("type: transaction", "type: quarantine", "type: q", "names the quarantine", "another"),
+        ("type: transaction", "type: interval", "type: i", "names the ledger of all", "another"),
+        ("type: transaction", "type: reference", "type: r", "names the snapshots of", "another"),
         ("id: transaction_id", "id: transaction", "event_id:", "`event_id`", "`transaction_id`?"),
         ("event_time: event_time", "event_time: at", "event_time: at", "`event_time`", "amount"),
         ("entity: branch", "entity: branhc", "entity:", "`entity`", "mean `branch`?"),
@@ -48,8 +51,8 @@ WithNote = Callable[[str], str]
         ("branch_name", "event_count", "    event_count", "`event_count`", "rename"),
         ("minimum: -100", "minimum: 101", "minimum: 101", "`minimum` over", "exchange"),
         ("minimum: -100", "minimum: 0.125", "minimum: 0.125", "hold: 0.125", "it can"),
-        ("[branch, currency, p", "[branch, branch, p", "references:", "repeats `branch`", "once"),
-        ("position_limit, fx", "event, fx", "references:", "names `event`", "another"),
+        ("[branch, currency, f", "[branch, branch, f", "references:", "repeats `branch`", "once"),
+        ("currency, fx_rate]", "event, fx_rate]", "references:", "names `event`", "another"),
         ("    fx_rate: 0", "    fx_rat: 0", "    fx_rat: 0", "`fx_rat`", "mean `fx_rate`?"),
         ("decimal(18,2)", "decimal(28,2)", "type: decimal", "cannot read whole", "at most 20"),
         ("group_by: [branch, c", "group_by: [branhc, c", ": [branhc", "`branhc`", "mean `branch`?"),
@@ -58,6 +61,38 @@ WithNote = Callable[[str], str]
         ("[amount, amount_eur", "[branch, amount_eur", "sum: [branch", "repeats `branch`", "once"),
         ("[amount, amount_eur", "[event_count, amount", "sum: [event", "`event_count`", "none of"),
         ("[branch, currency]\n    sum", "[is_first]\n    sum", "[is_first]", "`is_first`", "allow"),
+        ("[branch, currency]\n    sum", "[c]\n    sum", "[c]", "no column of the facts", "allowed"),
+        ("amount_rub]", "rub_rate_date]", "sum: [amo", "which is date", "decimal, integer"),
+        ("decimal(20,2)", "double", "sum: [amo", "which is double", "the same sums"),
+        (
+            "    region:",
+            f"    branch: {NEW}\n    region:",
+            "    branch: {",
+            "every event",
+            "another",
+        ),
+        (
+            "    region:",
+            f"    kafka_time: {NEW}\n    region:",
+            "    kafka_time",
+            "every event",
+            "an",
+        ),
+        (
+            "    city:",
+            f"    town: {NEW}\n    city:",
+            "    town:",
+            "enrich.sql does not",
+            "return it",
+        ),
+        ("type: decimal(18,8)", "type: decimal(8,9)", "decimal(8,9)", "is decimal(8,9)", "s <= p"),
+        (
+            "branch_name: branch",
+            "branch_name: branch\n    again: branch",
+            "    again:",
+            "report.transaction_position_by_group would have two columns `branch`",
+            "once",
+        ),
     ],
 )
 def test_contradiction_is_refused(
@@ -142,15 +177,52 @@ def test_the_page_on_contracts_names_what_no_field_is_named(name: str) -> None:
     assert any(f"`{name}`" in line for line in lines if "not named" in line)
 
 
-@pytest.mark.parametrize("name", [ENRICH_FILE, REPORT_FILE])
-def test_file_that_a_report_needs(
-    name: str, text: str, folder: Path, first_mistake: FirstMistake
+def test_a_report_with_references_needs_a_query(
+    text: str, folder: Path, first_mistake: FirstMistake
 ) -> None:
-    (folder / name).unlink()
+    (folder / ENRICH_FILE).unlink()
     line, what, cure = first_mistake(text)
     assert text.splitlines()[line - 1] == "report:"
-    assert what == f"`report` needs {name} beside it"
+    assert what == "`report` needs enrich.sql beside it, for `references` and `report.columns`"
     assert "docs/contracts.md" in cure
+
+
+@pytest.fixture
+def bare(text: str) -> str:
+    """The contract without references, and with nothing particular in its report."""
+    head, _, _ = text.partition("\n# The batch layer")
+    return f"{head}\nreport: {{}}\n"
+
+
+def test_a_report_may_be_all_derived(bare: str, folder: Path, load: Load) -> None:
+    for name in (ENRICH_FILE, REPORT_FILE):
+        (folder / name).unlink()
+    contract = load(bare)
+    assert contract.hourly.group_by == ("branch", "currency")
+    assert contract.hourly.sum == ("amount",)
+    assert derived.columns(contract)[""] == (*contract.fields, *derived.PIPELINE)
+
+
+def test_a_report_that_says_nothing_says_so(bare: str, first_mistake: FirstMistake) -> None:
+    """An empty key would read as none: no batch layer, without a word."""
+    line, what, cure = first_mistake(bare.replace("report: {}", "report:"))
+    assert bare.splitlines()[line - 1] == "report: {}"
+    assert what == "`report` cannot be empty"
+    assert cure.startswith("write `report: {}`, or take it out")
+
+
+@pytest.mark.parametrize(
+    "name", ["position", "opening", "final_until", "interval_end", "batch_amount", "flow_count"]
+)
+def test_a_group_that_a_view_has_of_its_own(
+    name: str, bare: str, folder: Path, first_mistake: FirstMistake
+) -> None:
+    (folder / ENRICH_FILE).unlink()
+    edited = bare.replace("  currency:\n", f"  {name}:\n").replace(": currency", f": {name}")
+    line, what, cure = first_mistake(edited)
+    assert edited.splitlines()[line - 1] == f"    currency_code: {name}"
+    assert what.endswith(f"would have two columns `{name}`")
+    assert cure.startswith("rename it")
 
 
 DIFFERING = [

@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import _parse_datatype_string
 
 from tests.unit.spark.batches import START, TRANSACTION, Place, event, rates, references, rows
 from watershed.batch.intervals import Interval
+from watershed.contracts.derived import event_columns
 from watershed.contracts.model import Field
-from watershed.contracts.query import Query, event_columns
+from watershed.contracts.query import Query
 from watershed.errors import ContractError
 from watershed.spark import enrich
+from watershed.spark.enrich import is_held
 
 MINUTE = timedelta(minutes=1)
 HOUR = [Interval(START, START + 60 * MINUTE)]
@@ -189,3 +192,50 @@ def test_matched_events_have_null_for_unmatched(spark: SparkSession) -> None:
         query = Query(QUERY, KEPT.replace("array()", array))
         found = enrich.enriched(spark, query, view, {}).select(F.col("unmatched")).collect()
         assert [row.unmatched for row in found] == [None]
+
+
+@pytest.mark.parametrize(
+    ("returned", "declared", "held"),
+    [
+        ("string", "string", True),
+        ("string", "uuid", True),
+        ("int", "string", False),
+        ("int", "integer", True),
+        ("bigint", "integer", True),
+        ("decimal(18,0)", "integer", True),
+        ("decimal(19,0)", "integer", False),
+        ("decimal(18,1)", "integer", False),
+        ("decimal(20,2)", "decimal(20,2)", True),
+        ("decimal(19,2)", "decimal(20,2)", True),
+        ("decimal(20,3)", "decimal(20,2)", False),
+        ("decimal(20,1)", "decimal(20,2)", False),
+        ("int", "decimal(12,2)", True),
+        ("bigint", "decimal(12,2)", False),
+        ("double", "decimal(20,2)", False),
+        ("float", "double", True),
+        ("bigint", "double", False),
+        ("decimal(3,1)", "double", False),
+        ("date", "date", True),
+        ("timestamp", "date", False),
+        ("timestamp", "timestamp", True),
+        ("boolean", "boolean", True),
+        ("array<string>", "string", False),
+        ("void", "decimal(2,1)", True),
+    ],
+)
+def test_what_a_column_of_facts_holds(
+    returned: str, declared: str, held: bool, spark: SparkSession
+) -> None:
+    assert is_held(_parse_datatype_string(returned), declared) is held
+
+
+def test_a_column_of_another_type_is_refused(spark: SparkSession) -> None:
+    query = Query(QUERY, "")
+    types = dict.fromkeys(TRANSACTION.columns, "string")
+    result = spark.createDataFrame([], ", ".join(f"{n} {t}" for n, t in types.items()))
+    with pytest.raises(ContractError) as refused:
+        enrich.check_types(TRANSACTION, query, result)
+    assert refused.value.cause == (
+        "schemas/transaction/enrich.sql returns `event_time` as string, which the contract's"
+        " timestamp may not hold"
+    )

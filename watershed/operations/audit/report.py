@@ -11,7 +11,8 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from watershed.batch import aggregates, facts, ledger
-from watershed.batch.checksums import checksums_by
+from watershed.batch.checksums import of_intervals
+from watershed.contracts.derived import EVENT_COUNT
 from watershed.contracts.model import Contract
 from watershed.speed import flow
 from watershed.stores.sql_types import identifiers, listed
@@ -42,9 +43,9 @@ class Comparison(NamedTuple):
 def check(cursor: Cursor, contract: Contract, since: datetime) -> ReportTally:
     """Compare all that is published of intervals from ``since`` on."""
     published = ledger.checksums(cursor, contract.type, since)
-    stored = checksums_by(cursor, facts.table(contract), "interval_start", since)
+    stored = of_intervals(cursor, contract, published, since)
     faults = list(_unlike_ledger(published, stored))
-    names = _names(cursor, contract)
+    names = _names(contract)
     for one in _comparisons(contract):
         faults += _differing(cursor, one, names, contract.type, since)
     return ReportTally(len(published), sum(map(_rows, stored.values())), faults)
@@ -69,7 +70,7 @@ def _rows(checksum: str | None) -> int:
 
 def _comparisons(contract: Contract) -> list[Comparison]:
     groups = len(contract.flow.group_by)
-    by = len(facts.report_of(contract).hourly.group_by)
+    by = len(contract.hourly.group_by)
     return [
         Comparison(
             aggregates.interval(contract).name,
@@ -105,20 +106,21 @@ def _comparisons(contract: Contract) -> list[Comparison]:
             "SELECT interval_start, {groups}, {flow_measure}, flow_count FROM {interval}"
             " WHERE interval_start >= %(since)s AND flow_count <> 0",
             "the flow has",
-            "SELECT start_at, {groups}, sum({measure}), sum({count}) FROM {flow}"
-            " JOIN ({published}) AS published ON {window} >= start_at AND {window} < end_at"
-            " WHERE start_at >= %(since)s GROUP BY start_at, {groups}",
+            "SELECT _start, {groups}, sum({measure}), sum({count}) FROM {flow}"
+            " JOIN ({published}) AS _published (_start, _end)"
+            " ON {window} >= _start AND {window} < _end"
+            " WHERE _start >= %(since)s GROUP BY _start, {groups}",
             1 + groups,
         ),
     ]
 
 
-def _names(cursor: Cursor, contract: Contract) -> dict[str, sql.Composable]:
-    said, measure = facts.report_of(contract).hourly, contract.measure[0]
+def _names(contract: Contract) -> dict[str, sql.Composable]:
+    hourly, measure = contract.hourly, contract.measure[0]
     return {
         "fact": facts.table(contract),
         "flow": sql.Identifier("speed", flow.flow_table(contract)),
-        "hourly": aggregates.hourly(cursor, contract).identifier,
+        "hourly": aggregates.hourly(contract).identifier,
         "interval": aggregates.interval(contract).identifier,
         "final": aggregates.final(contract).identifier,
         "window": sql.Identifier(contract.flow.window_column),
@@ -128,11 +130,11 @@ def _names(cursor: Cursor, contract: Contract) -> dict[str, sql.Composable]:
         "measure": sql.Identifier(measure),
         "field": sql.Identifier(contract.measure[1]),
         "flow_measure": sql.Identifier(f"flow_{measure}"),
-        "count": sql.Identifier(flow.COUNT),
-        "by": identifiers(said.group_by),
-        "added": identifiers(said.sum),
+        "count": sql.Identifier(EVENT_COUNT),
+        "by": identifiers(hourly.group_by),
+        "added": identifiers(hourly.sum),
         "published": ledger.PUBLISHED,
-        "sums": listed(sql.SQL("sum({})").format(sql.Identifier(name)) for name in said.sum),
+        "sums": listed(sql.SQL("sum({})").format(sql.Identifier(name)) for name in hourly.sum),
     }
 
 

@@ -26,7 +26,7 @@ def services(home: Home, rate: int, *, batch: bool = False) -> list[Service]:
     ``rate`` is the producer's, in events per second; 0 leaves it out. ``batch`` is whether the
     batch layer runs too.
     """
-    found = [f(home) for f in (cassandra, kafka, postgres, redis, stream)]
-    if rate:
-        found.append(producer(home, rate))
-    return [*found, mariadb(home), *airflow(home)] if batch else found
+    speed = [service(home) for service in (cassandra, kafka, postgres, redis, stream)]
+    if rate and (made_up := producer(home, rate)):
+        speed.append(made_up)
+    return [*speed, mariadb(home), *airflow(home)] if batch else speed

@@ -1,4 +1,4 @@
-"""The transactions producer."""
+"""The transactions producer, where there is a contract of transactions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from watershed.stores.topics import end_offsets
 EVENT_TYPE = "transaction"
 
 
-def producer(home: Home, rate: int) -> Service:
+def producer(home: Home, rate: int) -> Service | None:
     """``producers/transactions.py``; ready once its first event is in Kafka."""
     before: list[int] = []
     settings = home.settings()
-    contracts = load_contracts(settings.schemas_dir, settings.topics)
-    topic = contracts[EVENT_TYPE].topic.name
+    contract = load_contracts(settings.schemas_dir, settings.topics).get(EVENT_TYPE)
+    if contract is None:
+        return None
+    topic = contract.topic.name
 
     def ready() -> bool:
         before.append(sum(end_offsets(settings, topic).values()))

@@ -1,7 +1,8 @@
-"""The field's words: *final* for settled, *topic id* for generation.
+"""The field's words: *final* for settled, *topic id* for generation; one ledger of all types.
 
-Views and functions of schema ``report`` that have a renamed column are dropped: each start makes
-what is missing. Staging tables go too; what they had is loaded again.
+The views and functions that a transaction's report had are dropped: each start makes those that its
+contract has now. Staging tables go too; what they had is loaded again. A checksum in the ledger
+says of how many columns it is.
 """
 
 from alembic import op
@@ -17,6 +18,8 @@ def upgrade() -> None:
         DROP VIEW IF EXISTS report.open_position_by_branch;
         DROP VIEW IF EXISTS report.settled_position;
         DROP VIEW IF EXISTS report.settled_interval;
+        DROP VIEW IF EXISTS report.reconciliation;
+        DROP VIEW IF EXISTS report.transaction_by_hour;
 
         ALTER TABLE control.stream RENAME COLUMN generation TO topic_id;
         ALTER TABLE control.stream RENAME COLUMN settled_from TO final_from;
@@ -52,6 +55,41 @@ def upgrade() -> None:
                 EXECUTE format('ALTER TABLE report.%I RENAME TO %I', one.old, one.new);
                 EXECUTE format('ALTER INDEX report.%I RENAME TO %I',
                     one.old || '_pkey', one.new || '_pkey');
+                UPDATE control.interval SET checksum = concat(checksum, '-', (
+                    SELECT count(*) FROM pg_attribute
+                    WHERE attrelid = to_regclass(format('report.%I', one.type))
+                        AND attnum > 0 AND NOT attisdropped))
+                WHERE interval.type = one.type AND checksum IS NOT NULL;
             END LOOP;
-        END $$
+        END $$;
+        COMMENT ON COLUMN control.interval.checksum IS
+            'Facts, sum of their hashes modulo 2^64, and of how many of the table''s columns';
+
+        CREATE VIEW report.interval AS
+        SELECT
+            ledger.type, ledger.start_at AS interval_start, ledger.end_at AS interval_end,
+            ledger.attempt IS NULL AS is_skipped,
+            events, rows AS facts, duplicates, conflicts, unmatched,
+            ledger.published_at, snapshot AS reference_snapshot
+        FROM control.interval AS ledger LEFT JOIN control.attempt USING (attempt);
+
+        COMMENT ON VIEW report.interval IS
+            'Which intervals of arrival time are final, of each event type, and what was found in'
+            ' them';
+        COMMENT ON COLUMN report.interval.type IS 'Event type';
+        COMMENT ON COLUMN report.interval.interval_start IS 'Arrival time at which it begins';
+        COMMENT ON COLUMN report.interval.interval_end IS 'Arrival time before which it ends';
+        COMMENT ON COLUMN report.interval.is_skipped IS
+            'Whether it was passed, by an operator or since its events had expired before the first'
+            ' run: its sums are the flow''s, its events are no facts';
+        COMMENT ON COLUMN report.interval.events IS 'Valid events that arrived in it';
+        COMMENT ON COLUMN report.interval.facts IS 'Of them, those that are counted';
+        COMMENT ON COLUMN report.interval.duplicates IS 'Of them, those that repeat another one';
+        COMMENT ON COLUMN report.interval.conflicts IS
+            'Of the duplicates, those with other content than the one that counts';
+        COMMENT ON COLUMN report.interval.unmatched IS
+            'Events that found no row, by reference data';
+        COMMENT ON COLUMN report.interval.published_at IS 'When it was last published';
+        COMMENT ON COLUMN report.interval.reference_snapshot IS
+            'Number of the copy of the reference data that it was enriched with';
     """)
