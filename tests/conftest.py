@@ -16,11 +16,11 @@ import pytest
 import stamina
 from xdist.remote import Producer
 
-from tests.oracle import Oracle
-from tests.parts import ORDER, Scheduler, part
-from tests.progress import is_caught_up
-from tests.stack import Stack, fresh, home_for_tests, wait_until
+from tests.support.oracle import Oracle
+from tests.support.parts import ORDER, Scheduler, part
 from tests.support.postgres import read
+from tests.support.progress import is_caught_up
+from tests.support.stack import Stack, fresh, home_for_tests, wait_until
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract
 from watershed.operations.audit.tally import ALWAYS

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.faults.fault import MIXED, Load
-from tests.progress import wait_commits, wait_recovered
-from tests.stack import Stack
+from tests.support.fault import MIXED, Load
+from tests.support.progress import wait_commits, wait_recovered
+from tests.support.stack import Stack
 
 
 @pytest.fixture

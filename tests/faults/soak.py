@@ -14,10 +14,10 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.fault import Fault, Load, drawn
-from tests.oracle import Oracle
-from tests.progress import wait_recovered
-from tests.stack import Stack
+from tests.support.fault import Fault, Load, drawn
+from tests.support.oracle import Oracle
+from tests.support.progress import wait_recovered
+from tests.support.stack import Stack
 
 BETWEEN_S = 0.5, 6.0
 VERIFY_EVERY = 8

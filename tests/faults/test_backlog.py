@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.progress import is_caught_up
-from tests.stack import Stack, wait_until
+from tests.support.progress import is_caught_up
+from tests.support.stack import Stack, wait_until
 from watershed.stack.processes import memory_bytes
 
 BACKLOG = 30 * 60 * 100

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.faults.fault import Load
-from tests.stack import Stack, ended, wait_until
+from tests.support.fault import Load
+from tests.support.stack import Stack, ended, wait_until
 
 SERVERS = ("kafka", "cassandra", "postgres")
 FULL_S = 15.0  # long enough for what was restarted to fail again

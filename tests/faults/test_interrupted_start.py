@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from tests.progress import wait_commits
-from tests.stack import PORT_OFFSET, Stack, fresh, home_for_tests, wait_until
+from tests.support.progress import wait_commits
+from tests.support.stack import PORT_OFFSET, Stack, fresh, home_for_tests, wait_until
 from watershed.stack.launcher import SUPERVISOR
 from watershed.stack.processes import belonging_to
 from watershed.stack.state import read_state, running

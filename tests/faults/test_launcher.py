@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from tests.stack import Stack, ended, wait_until
+from tests.support.stack import Stack, ended, wait_until
 from watershed.stack.processes import belonging_to
 from watershed.stack.state import read_state, running
 

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from psycopg2 import sql
 
-from tests.faults.fault import Load
-from tests.progress import wait_commits
-from tests.stack import Stack, wait_until
+from tests.support.fault import Load
 from tests.support.postgres import read
+from tests.support.progress import wait_commits
+from tests.support.stack import Stack, wait_until
 from watershed.provision.cassandra import ADMIN as CASSANDRA_ADMIN
 from watershed.provision.cassandra import ensure_roles
 from watershed.provision.postgres import ADMIN, ensure_database

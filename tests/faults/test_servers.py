@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from tests.faults.fault import VICTIMS, Blow, Load, killed, pair, strike
-from tests.progress import wait_commits
-from tests.stack import Stack
+from tests.support.fault import VICTIMS, Blow, Load, killed, pair, strike
+from tests.support.progress import wait_commits
+from tests.support.stack import Stack
 
 SERVERS = ("kafka", "cassandra", "postgres", "redis")
 PAUSE_S = 6.0

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.fault import FAILPOINTS, MIXED, Load
-from tests.progress import wait_commits
-from tests.stack import Stack, wait_until
+from tests.support.fault import FAILPOINTS, MIXED, Load
+from tests.support.progress import wait_commits
+from tests.support.stack import Stack, wait_until
 
 RANDOM_KILLS = 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from uuid import uuid4
 
 import pytest
 from kafka.admin import NewTopic
-from psycopg2 import sql
 
-from tests.stack import Stack
+from tests.support.postgres import on_server
+from tests.support.report_ledger import Ledger
+from tests.support.report_world import START, World
+from tests.support.stack import Stack
 from watershed.contracts.model import Contract
 from watershed.provision.postgres import ADMIN, ensure_database, ensure_tables
 from watershed.settings import Settings
@@ -69,9 +72,26 @@ def database(stack: Stack, migrated: str) -> Iterator[Settings]:
     on_server(stack.settings, "DROP DATABASE {} WITH (FORCE)", name)
 
 
-def on_server(settings: Settings, statement: str, *names: str) -> None:
-    """Run a statement as PostgreSQL's administrator, outside of a transaction."""
-    password = settings.secret("postgres_admin_password")
-    with postgres.connect(settings, dbname="postgres", user=ADMIN, password=password) as server:
-        server.autocommit = True
-        server.cursor().execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+@pytest.fixture
+def contract(transaction: Contract) -> Contract:
+    """One hour's lookback: tests of a few hours have repeated events on both sides of it."""
+    return transaction.model_copy(update={"lookback_hours": 1})
+
+
+@pytest.fixture
+def world(database: Settings, contract: Contract) -> Iterator[World]:
+    with postgres.connect(database) as connection:
+        world = World(connection, contract, START)
+        world.start()
+        yield world
+
+
+@pytest.fixture
+def ledger(world: World) -> Ledger:
+    return Ledger(world)
+
+
+@pytest.fixture
+def dice(request: pytest.FixtureRequest) -> random.Random:
+    """Chance, the same for one seed and test."""
+    return random.Random(f"{request.config.getoption('seed')} {request.node.name}")

@@ -25,7 +25,7 @@ CHECKS = {
 }
 TIERS = ["tests/unit", "tests/live", "tests/faults", "tests/batch"]
 WORKERS = ["--numprocesses=2", "--no-loadscope-reorder", "--max-worker-restart=0"]
-"""tests/parts.py says which takes what."""
+"""tests/support/parts.py says which takes what."""
 SOAK = ["tests/faults/soak.py", "--capture=no"]
 CONSTRAINED = "--constraints=bootstrap.txt", "--constraints=main.txt"
 PINS = {

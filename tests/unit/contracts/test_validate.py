@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cases import raw
+from tests.support.cases import raw
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract, Field
 from watershed.contracts.reasons import Reason

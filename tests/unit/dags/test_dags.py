@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.dags.conftest import describe
+from tests.support.dags import describe
 from watershed.stack.home import ROOT
 
 COMMANDS = Path(__file__).with_name("commands.json")

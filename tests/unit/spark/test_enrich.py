@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import _parse_datatype_string
 
-from tests.unit.spark.batches import START, TRANSACTION, Place, event, rates, references, rows
+from tests.support.batches import START, TRANSACTION, Place, event, rates, references, rows
 from watershed.batch.intervals import Interval
 from watershed.contracts.derived import event_columns
 from watershed.contracts.model import Field

@@ -12,7 +12,7 @@ import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import Row, SparkSession
 
-from tests.unit.spark.batches import (
+from tests.support.batches import (
     SCHEMAS,
     START,
     TRANSACTION,

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from tests.unit.spark.batches import Place, event, rows
+from tests.support.batches import Place, event, rows
 from watershed.errors import StoreError
 from watershed.spark import export, raw
 from watershed.spark.content import content

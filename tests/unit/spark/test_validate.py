@@ -15,8 +15,8 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from tests.cases import raw
-from tests.unit.spark.records import Records
+from tests.support.cases import raw
+from tests.support.generated_records import Records
 from watershed.contracts.load import load_contract
 from watershed.contracts.model import Contract, Field
 from watershed.contracts.reasons import Reason

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.stack import PORT_OFFSET
+from tests.support.stack import PORT_OFFSET
 from watershed.stack import checks, mariadb_programs
 from watershed.stack.checks import BATCH_MEMORY_GB, GB, MEMORY_GB, problems
 from watershed.stack.home import Home
