@@ -36,19 +36,20 @@ app = typer.Typer(
     " [bold]./ws audit[/]; stop with [bold]./ws down[/].",
 )
 
-RUN, LOOK, MEND, SHELLS, DEVELOP = "Run the stack", "Look", "Mend", "Shells", "Develop"
+RUN, INSPECT, REPAIR = "Run the stack", "Inspect", "Repair"
+SHELLS, DEVELOP = "Shells", "Develop"
 app.command(rich_help_panel=RUN)(stack.up)
 app.command(rich_help_panel=RUN)(stack.down)
 app.command(rich_help_panel=RUN)(stack.doctor)
 app.command(rich_help_panel=RUN)(stack.destroy)
-app.command(rich_help_panel=LOOK)(status.status)
-app.command(rich_help_panel=LOOK)(audit.audit)
-app.command(rich_help_panel=LOOK)(logs.logs)
-app.command(rich_help_panel=LOOK)(trace.trace)
-app.add_typer(quarantine.app, name="quarantine", rich_help_panel=LOOK)
-app.add_typer(repair.app, name="repair", rich_help_panel=MEND)
-app.add_typer(rebuild.app, name="rebuild", rich_help_panel=MEND)
-app.command("skip-interval", rich_help_panel=MEND)(skip_interval.skip_interval)
+app.command(rich_help_panel=INSPECT)(status.status)
+app.command(rich_help_panel=INSPECT)(audit.audit)
+app.command(rich_help_panel=INSPECT)(logs.logs)
+app.command(rich_help_panel=INSPECT)(trace.trace)
+app.add_typer(quarantine.app, name="quarantine", rich_help_panel=INSPECT)
+app.add_typer(repair.app, name="repair", rich_help_panel=REPAIR)
+app.add_typer(rebuild.app, name="rebuild", rich_help_panel=REPAIR)
+app.command("skip-interval", rich_help_panel=REPAIR)(skip_interval.skip_interval)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.sql)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.mysql)
 app.command(rich_help_panel=SHELLS, context_settings=shells.PASS_ON)(shells.redis)
