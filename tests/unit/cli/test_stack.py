@@ -23,6 +23,7 @@ def stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stay]:
 
     def run(last: StackState | None) -> None:
         home = Home.open(tmp_path)
+        home.prepare()
         lock = hold(home)
         assert lock is not None
 
