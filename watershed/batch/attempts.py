@@ -1,4 +1,4 @@
-"""One try to finalize a contiguous range of intervals: ``control.attempt``.
+"""Attempts: tries to publish adjacent intervals, ``control.attempt``.
 
 Everything that a run needs to know is in the attempt's row, so that any process can go on with it.
 Of two attempts that overlap, the newer alone may publish.

@@ -1,4 +1,4 @@
-"""What tells two states of a table apart, whatever order its rows are in.
+"""Checksums of tables, which tell two states apart whatever order the rows are in.
 
 A checksum is ``rows-sum``: how many rows there are, and the sum of the hashes of their text modulo
 2^64. That of facts is ``rows-sum-columns``: it is of the columns that the table had first, so that

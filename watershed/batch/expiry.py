@@ -1,4 +1,4 @@
-"""From where on raw events are there to be read again, whole."""
+"""Expiry of raw events: from where on intervals can be made again, whole."""
 
 from __future__ import annotations
 

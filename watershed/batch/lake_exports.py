@@ -1,4 +1,4 @@
-"""Which days of arrival time the Parquet lake has, whole: ``control.lake_export``."""
+"""Exports to the Parquet lake: which days of arrival time it has, ``control.lake_export``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which intervals a run publishes, and with which reference data. Pure: no store, no Airflow.
+"""The plan of a run: the intervals it publishes, and with which reference data. Pure: no store.
 
 A run is asked for a form's range, or for the interval of a partition key, or for nothing, which
 means all that is *pending*: complete in the raw store and not final.

@@ -1,4 +1,4 @@
-"""The statements that put one interval of an attempt in target of what was published of it.
+"""The statements that put one interval of an attempt in place of what was published of it.
 
 All run in the publisher's transaction. A *rival* is a fact of another interval that has the id of
 an event, and arrived within the contract's lookback of it: the event is then a duplicate, whichever

@@ -1,4 +1,4 @@
-"""Do the two layers agree? Batch, removed duplicates and flow of published intervals, compared."""
+"""Reconciliation of the two layers: batch, removed duplicates and flow of published intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run publishes, and with which reference data: the plan, with what PostgreSQL knows."""
+"""A run's intervals and reference data: the plan, with what PostgreSQL knows."""
 
 from __future__ import annotations
 

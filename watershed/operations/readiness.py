@@ -1,4 +1,4 @@
-"""Whether a started stack does what it is for."""
+"""Readiness of a deployment: whether events go all the way, or a stream refuses to go on."""
 
 from __future__ import annotations
 

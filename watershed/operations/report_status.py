@@ -1,4 +1,4 @@
-"""What is final, at a glance: how far, what was last, and whether the layers agree."""
+"""The state of a report: how far it is final, what was last, whether the layers agree."""
 
 from __future__ import annotations
 

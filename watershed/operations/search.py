@@ -1,4 +1,4 @@
-"""Finds the records with an event id: valid ones in the raw store, others in the quarantine.
+"""The search for an event id: valid records in the raw store, others in the quarantine.
 
 Neither is indexed by it. The time index names the Cassandra partitions, and the server looks
 through each of them, a chunk at a time.

@@ -1,4 +1,4 @@
-"""Is it keeping up? One look at every server and at each contract's partitions."""
+"""``./ws status``: every server, and how far each contract's partitions are."""
 
 from __future__ import annotations
 

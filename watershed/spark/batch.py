@@ -1,4 +1,4 @@
-"""One micro-batch, in the one order that survives a kill between any two writes.
+"""The writes of a micro-batch, in the one order that survives a kill between any two.
 
 quarantine -> raw -> critical rows -> the commit in PostgreSQL -> the cache. What comes before the
 commit is keyed by Kafka's offsets and written again, the same, when a batch is repeated; the

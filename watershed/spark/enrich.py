@@ -1,5 +1,5 @@
-"""What an enrichment makes of events: first arrivals, the contract's query, and whether it kept
-every event as it was. DataFrames in, DataFrames out; the session's time zone must be UTC.
+"""The enrichment of events: first arrivals, the contract's query, and whether it kept every event
+as it was. DataFrames in, DataFrames out; the session's time zone must be UTC.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a streaming query calls with each of its batches."""
+"""The sink of a streaming query: called with each of its batches."""
 
 from __future__ import annotations
 

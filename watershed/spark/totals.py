@@ -1,4 +1,4 @@
-"""What a batch comes to: offsets, sums and times, and whether they can be right."""
+"""Totals of a micro-batch: offsets, sums and times, and whether they can be right."""
 
 from __future__ import annotations
 

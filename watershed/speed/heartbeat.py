@@ -1,4 +1,4 @@
-"""What each contract's stream says of itself: that it lives, and why it does not get on."""
+"""Heartbeats of the streams: that each lives, and why it does not get on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stream's tables keep: the time index ends where raw rows do, and is thinned out."""
+"""Retention of the stream's tables: the time index ends where raw rows do, and is thinned out."""
 
 from __future__ import annotations
 

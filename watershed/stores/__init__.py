@@ -1,1 +1,1 @@
-"""One module per stored thing: its layout, its writer and its reader together."""
+"""Connections to the stores, and what both layers share: one module per stored thing."""

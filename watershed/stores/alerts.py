@@ -1,4 +1,4 @@
-"""What a person should look at: ``control.alert``."""
+"""Alerts, for a person to look at: ``control.alert``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the clients raise when a server is away: to be waited for, never blamed on the data."""
+"""Errors of a server that is away: to be waited for, never blamed on the data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is anything lost, doubled or wrong? Proves every store against the others, as of one commit.
+"""``./ws audit``: proves every store against the others, as of one commit.
 
 Raw rows and quarantine are read up to the commit, whatever is written beyond it meanwhile. Rows
 pass by; what is kept in memory is their sum per flow window and group.

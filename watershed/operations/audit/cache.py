@@ -1,4 +1,4 @@
-"""The part of the audit that looks at Redis: what it holds is what the stores justify."""
+"""The audit of the cache: what Redis holds is what the stores justify."""
 
 from __future__ import annotations
 

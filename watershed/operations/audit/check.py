@@ -1,4 +1,4 @@
-"""What an audit says of one thing that it looked at."""
+"""One check of an audit: what it looked at, and its faults."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Does a contract's report add up? Facts against the ledger, sums against the facts, and the flow
-against what it was when an interval was published."""
+"""The audit of a report: facts against the ledger, sums against the facts, and the flow against
+what it was when an interval was published."""
 
 from __future__ import annotations
 

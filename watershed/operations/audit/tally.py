@@ -1,4 +1,4 @@
-"""What rows add up to: offsets that are missing or doubled, and sums by window and group. Pure."""
+"""Tallies of rows: offsets that are missing or doubled, sums by window and group. Pure."""
 
 from __future__ import annotations
 
