@@ -130,9 +130,9 @@ def _rounds(report: Report) -> Table:
     made = listing(events, "s, alone", "s, among all", "x")
     sides = report.alone, report.among
     for stage, title in STAGES.items():
-        _compare(made, title, [one.rounds[one.fastest]["stages"][stage] for one in sides])
-    _compare(made, "[bold]into staging[/]", [one.loading(one.fastest) for one in sides])
-    _compare(made, "[bold]into the report[/]", [one.seconds(one.fastest) for one in sides])
+        _compare(made, title, [side.rounds[side.fastest]["stages"][stage] for side in sides])
+    _compare(made, "[bold]into staging[/]", [side.loading(side.fastest) for side in sides])
+    _compare(made, "[bold]into the report[/]", [side.seconds(side.fastest) for side in sides])
     return made
 
 

@@ -106,7 +106,7 @@ def latencies(settings: Settings, event_type: str, rate: int, seconds: int) -> d
 def acknowledged(log: Path, since: float) -> list[tuple[int, int, float]]:
     """Partition, offset and append time (epoch, s) of the records appended since then."""
     lines = map(json.loads, log.read_text().splitlines())
-    found = [(one["partition"], one["offset"], one["timestamp"] / 1000) for one in lines]
+    found = [(line["partition"], line["offset"], line["timestamp"] / 1000) for line in lines]
     return [one for one in found if one[2] >= since]
 
 

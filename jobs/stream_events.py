@@ -36,7 +36,9 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # after Spark, which takes SIGINT for itself
         signal.signal(number, lambda *_: stop.set())
     holder = lease.this_process()
-    streams = [ContractStream(spark, settings, one, stop, holder) for one in contracts.values()]
+    streams = [
+        ContractStream(spark, settings, contract, stop, holder) for contract in contracts.values()
+    ]
     for stream in streams:
         stream.start()
     for stream in streams:

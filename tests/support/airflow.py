@@ -73,7 +73,7 @@ class Airflow:
             f"backfill {number} is done",
             300,
         )
-        found = [one for one in self.runs(dag) if one["run_type"] == "backfill"]
+        found = [run for run in self.runs(dag) if run["run_type"] == "backfill"]
         return [Run(self, dag, one["dag_run_id"]) for one in found]
 
 

@@ -103,7 +103,9 @@ def drawn(dice: random.Random) -> Fault:
 
 def pair(dice: random.Random) -> Fault:
     """Two services at once, each killed or paused."""
-    blows = (Blow(one, dice.choice((None, dice.uniform(*PAUSE_S)))) for one in victims(dice, 2))
+    blows = (
+        Blow(victim, dice.choice((None, dice.uniform(*PAUSE_S)))) for victim in victims(dice, 2)
+    )
     return Fault("pair", tuple(blows))
 
 

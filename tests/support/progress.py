@@ -58,7 +58,7 @@ def wait_recovered(stack: Stack) -> float:
 
     def is_back() -> bool:
         status, services = collect(stack.settings), stack_status(stack.home)
-        found = [one for one in status.contracts if one.type == "transaction"]
+        found = [contract for contract in status.contracts if contract.type == "transaction"]
         seen.extend(one.sequence for one in found)
         is_healthy = status.healthy and services.healthy
         return is_healthy and seen[-1] >= seen[0] + 2 and found[0].lag_s < LAG_S

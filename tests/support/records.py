@@ -66,7 +66,7 @@ def newest(stack: Stack) -> list[Any]:
         consumer.seek(partition, max(end - NEWEST, 0))
     found: list[Any] = []
     while any(consumer.position(partition) < end for partition, end in ends.items()):
-        found += [one for records in consumer.poll(1000).values() for one in records]
+        found += [record for records in consumer.poll(1000).values() for record in records]
     consumer.close()
     return found
 

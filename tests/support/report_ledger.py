@@ -60,17 +60,17 @@ class Ledger:
 
     @property
     def final(self) -> list[Record]:
-        return [one for records in self.facts.values() for one in records]
+        return [record for records in self.facts.values() for record in records]
 
     @property
     def live(self) -> list[Record]:
         """What no final interval contains."""
         return [
-            one
-            for one in self.world.records
+            record
+            for record in self.world.records
             if self.until is None
-            or one.arrival >= self.until
-            or any(s.start <= one.arrival < s.end for s in self.skipped)
+            or record.arrival >= self.until
+            or any(s.start <= record.arrival < s.end for s in self.skipped)
         ]
 
     def position(self) -> dict[str, tuple[Decimal, int]]:
@@ -100,9 +100,9 @@ class Ledger:
         """Every table and view, by name."""
         return {
             "facts": Counter(
-                (i.start, one.id, one.arrival, one.partition, one.offset, one.amount)
+                (i.start, record.id, record.arrival, record.partition, record.offset, record.amount)
                 for i, records in self.facts.items()
-                for one in records
+                for record in records
             ),
             "final": added(self.final, "branch", "currency"),
             "by_hour": added(self.final, "hour", "branch", "currency"),
@@ -190,11 +190,11 @@ class Ledger:
 def added(records: list[Record], *by: str) -> Sums:
     """Sum and count by what is named."""
     found: dict[tuple[Any, ...], tuple[Decimal, int]] = {}
-    for one in records:
-        hour = one.happened.replace(minute=0, second=0, microsecond=0)
-        key = tuple({"hour": hour}.get(name) or getattr(one, name) for name in by)
+    for record in records:
+        hour = record.happened.replace(minute=0, second=0, microsecond=0)
+        key = tuple({"hour": hour}.get(name) or getattr(record, name) for name in by)
         value, events = found.get(key, (Decimal(0), 0))
-        found[key] = value + one.amount, events + 1
+        found[key] = value + record.amount, events + 1
     return found
 
 

@@ -96,9 +96,9 @@ class World:
     def arrive(self, records: Iterable[Record]) -> list[Record]:
         """Commit records, in order of arrival, with the offsets that follow; as they are then."""
         placed = []
-        for one in sorted(records, key=lambda r: r.arrival):
-            placed.append(replace(one, offset=self.next_offset[one.partition]))
-            self.next_offset[one.partition] += 1
+        for record in sorted(records, key=lambda r: r.arrival):
+            placed.append(replace(record, offset=self.next_offset[record.partition]))
+            self.next_offset[record.partition] += 1
         ranges = [self._range(p, [r for r in placed if r.partition == p])
                   for p in {r.partition for r in placed}]  # fmt: skip
         commit.commit(self.connection, self.contract, TOPIC_ID, self.epoch, ranges, sums(placed))
@@ -143,13 +143,13 @@ class World:
         """Load what a Spark job would; ``rows`` in its place, ``dropped`` fewer than it notes."""
         staging_table.make(self.connection, attempt)
         loaded, found_rows = [], []
-        for one in attempt.intervals:
-            found = self.within(one)
+        for interval in attempt.intervals:
+            found = self.within(interval)
             seen: set[UUID] = set()
             for record in found:
-                found_rows.append(staging_row(record, one, record.id not in seen))
+                found_rows.append(staging_row(record, interval, record.id not in seen))
                 seen.add(record.id)
-            loaded.append(Loaded(one, len(found), len(found) - len(seen), {}))
+            loaded.append(Loaded(interval, len(found), len(found) - len(seen), {}))
         self.stage(attempt, (found_rows if rows is None else rows)[dropped:])
         attempts.note_loaded(self.connection, attempt, loaded)
 
@@ -201,9 +201,9 @@ def staging_row(record: Record, interval: Interval, is_first: bool) -> tuple[Any
 def sums(records: Iterable[Record]) -> list[Sum]:
     """The flow's sums of records."""
     found: dict[tuple[Any, ...], list[Decimal]] = defaultdict(list)
-    for one in records:
-        window = floored(one.arrival, 2)
-        found[window, one.branch, one.currency].append(one.amount)
+    for record in records:
+        window = floored(record.arrival, 2)
+        found[window, record.branch, record.currency].append(record.amount)
     return [
         Sum(window, groups, flow.total(amounts), len(amounts))
         for (window, *rest), amounts in found.items()

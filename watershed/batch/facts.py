@@ -60,7 +60,8 @@ def declared(contract: Contract) -> ReportTable:
     needed = {contract.event_id, contract.event_time, contract.measure[1]}
     needed |= {*contract.flow.group_by.values(), *PIPELINE} - {UNMATCHED}
     columns = {
-        name: (sql_type(one.type), one.description) for name, one in contract.columns.items()
+        name: (sql_type(column.type), column.description)
+        for name, column in contract.columns.items()
     }
     columns |= PIPELINE
     return ReportTable(

@@ -77,11 +77,14 @@ def _audit(
 
 def _print_checks(checks: list[AuditCheck]) -> None:
     table = Table("contract", "check", "", "looked at", box=None, padding=(0, 2, 0, 0))
-    for one in checks:
+    for check in checks:
         table.add_row(
-            one.contract, one.check, "[green]ok[/]" if one.ok else "[red]✗[/]", one.looked_at
+            check.contract,
+            check.check,
+            "[green]ok[/]" if check.ok else "[red]✗[/]",
+            check.looked_at,
         )
     out.print(table)
-    for one in checks:
-        for fault in one.faults:
-            out.print(f"[red]✗[/] {one.contract} {one.check}: {escape(fault)}", highlight=False)
+    for check in checks:
+        for fault in check.faults:
+            out.print(f"[red]✗[/] {check.contract} {check.check}: {escape(fault)}", highlight=False)

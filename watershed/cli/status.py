@@ -63,10 +63,10 @@ def _print(services: StackStatus | None, pipeline: PipelineStatus) -> None:
 
 def _print_services(stack: StackStatus) -> None:
     table = Table("service", "status", "pid", "restarts", "memory", box=None, padding=(0, 2))
-    for one in stack.services:
-        colour = "green" if one.status == "ready" else "yellow"
-        table.add_row(one.name, f"[{colour}]{one.status}[/]", str(one.pid or "–"),
-                      str(one.restarts), f"{one.memory_mb:,} MB")  # fmt: skip
+    for service in stack.services:
+        colour = "green" if service.status == "ready" else "yellow"
+        table.add_row(service.name, f"[{colour}]{service.status}[/]", str(service.pid or "–"),
+                      str(service.restarts), f"{service.memory_mb:,} MB")  # fmt: skip
     out.print(table)
 
 
@@ -79,11 +79,13 @@ def _print_contract(contract: ContractStatus) -> None:
     )
     table = Table("partition", "produced", "stored", "quarantined", "lag", "lag s", "watermark",
                   box=None, padding=(0, 2))  # fmt: skip
-    for one in contract.partitions:
-        watermark = one.watermark.strftime("%H:%M:%S") if one.watermark else "–"
-        table.add_row(str(one.partition), f"{one.produced:,}", f"{one.stored:,}",
-                      f"{one.quarantined:,}", f"{one.lag_events:,}", f"{one.lag_s}",
-                      watermark)  # fmt: skip
+    for partition in contract.partitions:
+        watermark = partition.watermark.strftime("%H:%M:%S") if partition.watermark else "–"
+        table.add_row(
+            str(partition.partition), f"{partition.produced:,}", f"{partition.stored:,}",
+            f"{partition.quarantined:,}", f"{partition.lag_events:,}", f"{partition.lag_s}",
+            watermark,
+        )  # fmt: skip
     out.print(table)
     if contract.report:
         _print_report(contract.report)

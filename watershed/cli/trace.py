@@ -69,8 +69,8 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 
 def _print(found: Trace) -> None:
-    for one in found.occurrences:
-        _print_occurrence(one)
+    for occurrence in found.occurrences:
+        _print_occurrence(occurrence)
     if not found.occurrences:
         out.print(Text.assemble("found no ", safe(found.event_id)))
         for event_type, what in found.searched.items():

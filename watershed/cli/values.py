@@ -49,7 +49,7 @@ def for_json(value: Any) -> Any:
     if isinstance(value, RecordId):
         return str(value)
     if dataclasses.is_dataclass(value):
-        names = (one.name for one in dataclasses.fields(value))
+        names = (field.name for field in dataclasses.fields(value))
         return {name: for_json(getattr(value, name)) for name in names}
     if hasattr(value, "_asdict"):
         return for_json(value._asdict())

@@ -83,7 +83,7 @@ def load_contracts(
 def _with_topics(contracts: dict[str, Contract], renamed: Mapping[str, str]) -> dict[str, Contract]:
     """The contracts with other topics, judged as if they stood in the file."""
     for name, topic in renamed.items():
-        others = {one.topic.name for one in contracts.values() if one.type != name}
+        others = {contract.topic.name for contract in contracts.values() if contract.type != name}
         if name not in contracts or topic in others or not TOPIC_NAME.fullmatch(topic):
             raise ContractError(
                 f"topics={name}={topic}: there is no such event type, no such topic name is"
@@ -225,7 +225,9 @@ def _keys(at: tuple[str | int, ...]) -> list[str]:
     for key in at:
         annotation = model.model_fields[str(key)].annotation
         choices = (annotation, *get_args(annotation))
-        model = next((one for one in choices if isinstance(one, type(BaseModel))), BaseModel)
+        model = next(
+            (choice for choice in choices if isinstance(choice, type(BaseModel))), BaseModel
+        )
     return list(model.model_fields)
 
 

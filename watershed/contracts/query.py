@@ -137,7 +137,9 @@ class _Columns:
         inner = _Columns(dict(self.known), self.flaws)
         for cte in query.ctes:
             inner.known[cte.alias] = inner.of(cte.this)
-        names = [name for one in query.expressions for name in inner._named(one, query)]
+        names = [
+            name for expression in query.expressions for name in inner._named(expression, query)
+        ]
         self.flaws.extend(_repeated(query, names))
         return names
 

@@ -105,8 +105,13 @@ def collect(settings: Settings) -> PipelineStatus:
     stores_by, all_by = monotonic() + STORES_S, monotonic() + LOOK_S
     raw = ask(partial(cassandra.ping, settings))
     cached = {name: ask(partial(cached_sequence, settings, name)) for name in contracts}
-    commits = {name: ask(partial(_commits, settings, one)) for name, one in contracts.items()}
-    reports = {name: ask(partial(report_status, settings, one)) for name, one in contracts.items()}
+    commits = {
+        name: ask(partial(_commits, settings, contract)) for name, contract in contracts.items()
+    }
+    reports = {
+        name: ask(partial(report_status, settings, contract))
+        for name, contract in contracts.items()
+    }
     committed = {name: _answer(status, "postgres", commits[name], stores_by) for name in commits}
     # Progress first: Kafka's end is then never behind what is committed.
     topics = {

@@ -63,7 +63,7 @@ def standing_still(
 ) -> list[str]:
     """A line for each contract whose stream refuses to go on, was silent for longer than
     ``silent``, or commits nothing for longer than ``still``."""
-    return [text for one in queries if (text := _fault(one, now, silent, still))]
+    return [text for query in queries if (text := _fault(query, now, silent, still))]
 
 
 def _fault(query: StreamState, now: datetime, silent: timedelta, still: timedelta) -> str | None:
@@ -153,9 +153,9 @@ def audit_faults(output: str) -> list[str] | None:
     except (ValueError, TypeError, KeyError):
         return None
     return [
-        f"{one['contract']} {one['check']}: {'; '.join(one['faults'][:FAULTS_MAX])}"
-        for one in checks
-        if not one["ok"]
+        f"{check['contract']} {check['check']}: {'; '.join(check['faults'][:FAULTS_MAX])}"
+        for check in checks
+        if not check["ok"]
     ]
 
 

@@ -86,8 +86,8 @@ def payload_hash(contract: Contract) -> Column:
     """
     there = [
         F.when(F.isnotnull(name), F.lit(name))
-        for name, one in contract.fields.items()
-        if one.nullable or not one.required
+        for name, field in contract.fields.items()
+        if field.nullable or not field.required
     ]
     return F.xxhash64(*contract.fields, *([F.array_compact(F.array(*there))] if there else []))
 

@@ -20,33 +20,33 @@ ROWS_PER_FILE = 2_000_000
 
 
 def write(
-    spark: SparkSession, rows: DataFrame, stretches: Sequence[ArrivedOffsets], folder: Path
+    spark: SparkSession, rows: DataFrame, arrived: Sequence[ArrivedOffsets], folder: Path
 ) -> TableContent:
-    """Write the rows, which :func:`raw.read` made of ``stretches``; what the files have then.
+    """Write the rows, which :func:`raw.read` made of ``arrived``; what the files have then.
 
     A task takes one Cassandra partition after another, so memory does not grow with the day.
     Raises StoreError when the files have fewer events than the time index counts, or more.
     """
-    files = 1 + sum(len(one.offsets) for one in stretches) // ROWS_PER_FILE
+    files = 1 + sum(len(partition.offsets) for partition in arrived) // ROWS_PER_FILE
     # What tools other than Spark read, too; its default is a type of its own.
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     out = rows.drop(raw.COUNTED).coalesce(files)
     out.write.option("compression", "zstd").parquet(lake.uri(folder))
     written = spark.read.parquet(lake.uri(folder))
-    counted = F.count_if(_whole(stretches)).alias("counted")
+    counted = F.count_if(_whole(arrived)).alias("counted")
     found = written.agg(*aggregates(written.columns), counted).first()
     count, hashes, whole = found or (0, 0, 0)
-    raw.check_counted(stretches, whole)
+    raw.check_counted(arrived, whole)
     return content_of(count, hashes)
 
 
-def _whole(stretches: Sequence[ArrivedOffsets]) -> Column:
+def _whole(arrived: Sequence[ArrivedOffsets]) -> Column:
     """The rows of batches that lie wholly in the day."""
     each = [
-        (F.col("topic_id") == one.topic_id)
-        & (F.col("kafka_partition") == one.partition)
-        & (F.col("kafka_offset") >= one.whole.start)
-        & (F.col("kafka_offset") < one.whole.stop)
-        for one in stretches
+        (F.col("topic_id") == partition.topic_id)
+        & (F.col("kafka_partition") == partition.partition)
+        & (F.col("kafka_offset") >= partition.whole.start)
+        & (F.col("kafka_offset") < partition.whole.stop)
+        for partition in arrived
     ]
     return reduce(or_, each, F.lit(False))

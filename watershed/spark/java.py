@@ -21,9 +21,9 @@ def first_line(error: Any) -> str:
 
 def of_cassandra(error: Py4JJavaError) -> str | None:
     """What Cassandra's driver says in an error of Spark's; None where it is not the cause."""
-    for one in _causes(error.java_exception):
-        text = first_line(one)
-        if one.getClass().getName().startswith(CASSANDRA) or text.startswith(UNREACHED):
+    for cause in _causes(error.java_exception):
+        text = first_line(cause)
+        if cause.getClass().getName().startswith(CASSANDRA) or text.startswith(UNREACHED):
             return text
     return None
 

@@ -2,7 +2,7 @@
 
 The time index names the keys; a Cassandra partition is a key of the connector's direct join. The
 range of offsets stands on the table's side of the join, so that Cassandra applies it and the ends
-of a stretch cost what they hold. So the cost follows the interval, not the history.
+of what is read cost what they hold. So the cost follows the interval, not the history.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ KEY = ["topic_id", "kafka_partition", "offset_block"]
 KEYS = """
     SELECT topic_id, kafka_partition,
         explode(sequence(CAST(:first AS bigint), CAST(:last AS bigint))) AS offset_block
-    FROM VALUES (:topic_id, :partition) AS stretch (topic_id, kafka_partition)
+    FROM VALUES (:topic_id, :partition) AS known (topic_id, kafka_partition)
 """
-"""A stretch's partitions of the table. Literals would become a filter, and the table be scanned;
+"""The table's partitions of some offsets. Literals would become a filter, and the table be scanned;
 rows from Python would start Python's workers."""
 COUNTED = "_counted"
 """Marks the rows of batches that lie wholly in an interval: the time index has their number."""
@@ -37,12 +37,12 @@ def read(
     spark: SparkSession,
     settings: Settings,
     contract: Contract,
-    stretches: Sequence[ArrivedOffsets],
+    arrived: Sequence[ArrivedOffsets],
     start: datetime,
     end: datetime,
 ) -> DataFrame:
-    """The valid events with ``arrival_time`` in ``[start, end)``, of which :func:`batches.arrived`
-    found the stretches: all columns of the raw table but the block, and ``_counted``."""
+    """The valid events with ``arrival_time`` in ``[start, end)``, whose offsets the time index has:
+    all columns of the raw table but the block, and ``_counted``."""
     raw = spark.read.format("org.apache.spark.sql.cassandra").options(
         keyspace=settings.cassandra_keyspace, table=contract.type, directJoinSetting="on"
     ).load()  # fmt: skip
@@ -51,14 +51,14 @@ def read(
             f"the raw store of {contract.type} has no column {', '.join(missing)} yet",
             f"start the stream with version {contract.version} of the contract, then try again",
         )
-    parts = [_stretch(spark, raw, one) for one in stretches] or [_nothing(raw)]
+    parts = [_of_partition(spark, raw, partition) for partition in arrived] or [_nothing(raw)]
     within = (F.col("arrival_time") >= F.lit(start)) & (F.col("arrival_time") < F.lit(end))
     return reduce(DataFrame.unionByName, parts).where(within).select(*_columns(contract), COUNTED)
 
 
-def check_counted(stretches: Sequence[ArrivedOffsets], found: int) -> None:
+def check_counted(arrived: Sequence[ArrivedOffsets], found: int) -> None:
     """Raise StoreError unless as many rows are ``_counted`` as the time index says."""
-    stored = sum(one.stored for one in stretches)
+    stored = sum(partition.stored for partition in arrived)
     if found != stored:
         raise StoreError(
             f"the raw store has {found:,} events where the time index counts {stored:,}",
@@ -66,11 +66,12 @@ def check_counted(stretches: Sequence[ArrivedOffsets], found: int) -> None:
         )
 
 
-def _stretch(spark: SparkSession, raw: DataFrame, one: ArrivedOffsets) -> DataFrame:
-    first, last = one.offsets.start // BLOCK, (one.offsets.stop - 1) // BLOCK
-    known = {"topic_id": one.topic_id, "partition": one.partition}
+def _of_partition(spark: SparkSession, raw: DataFrame, arrived: ArrivedOffsets) -> DataFrame:
+    offsets = arrived.offsets
+    first, last = offsets.start // BLOCK, (offsets.stop - 1) // BLOCK
+    known = {"topic_id": arrived.topic_id, "partition": arrived.partition}
     keys = spark.sql(KEYS, {**known, "first": first, "last": last}).repartition(last - first + 1)
-    return keys.join(raw.where(_in(one.offsets)), KEY).withColumn(COUNTED, _in(one.whole))
+    return keys.join(raw.where(_in(offsets)), KEY).withColumn(COUNTED, _in(arrived.whole))
 
 
 def _nothing(raw: DataFrame) -> DataFrame:

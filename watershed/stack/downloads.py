@@ -33,7 +33,7 @@ def missing(*, batch: bool) -> list[Download]:
 def fetch_all(downloads: list[Download], done: Callable[[Download], None]) -> None:
     """Fetch everything side by side; ``done`` is told of each. Raises StackError."""
     with ThreadPoolExecutor(max(1, len(downloads))) as pool:
-        fetched = [pool.submit(one.fetch) for one in downloads]
+        fetched = [pool.submit(download.fetch) for download in downloads]
         for one, future in zip(downloads, fetched, strict=True):
             future.result()
             done(one)

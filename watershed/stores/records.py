@@ -59,7 +59,7 @@ def find(
 
     Kafka must have the ranges whole. Raises KafkaError.
     """
-    left = {TopicPartition(topic, p): one for p, one in offsets.items() if one}
+    left = {TopicPartition(topic, p): offset for p, offset in offsets.items() if offset}
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka_brokers.split(","))
     try:
         consumer.assign(list(left))

@@ -30,7 +30,7 @@ def test_reference_data_was_refreshed_at_the_first_start(
 
 def test_those_that_find_nothing_wrong_succeed(airflow: Airflow) -> None:
     runs = [airflow.trigger(dag) for dag in ("audit", "heartbeat", "retention", "export_lake")]
-    assert {one.dag: one.wait() for one in runs} == {one.dag: "success" for one in runs}
+    assert {run.dag: run.wait() for run in runs} == {run.dag: "success" for run in runs}
 
 
 def test_a_refusal_of_the_stream_fails_the_heartbeat(

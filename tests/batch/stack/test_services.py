@@ -89,7 +89,7 @@ def test_airflow_forgets_what_is_old(batch_stack: Stack, airflow: Airflow) -> No
     login = {"dbname": "airflow", "user": "airflow"}
     login["password"] = settings.secret("airflow_database_password")
     old = "INSERT INTO log (dttm, event, extra) VALUES (%s, 'old', '')"
-    runs = {one["dag_run_id"] for one in airflow.runs("heartbeat")}
+    runs = {run["dag_run_id"] for run in airflow.runs("heartbeat")}
     api, *_ = airflow_services(batch_stack.home)
     assert api.upkeep is not None
     with postgres.connect(settings, **login) as connection:
@@ -101,7 +101,7 @@ def test_airflow_forgets_what_is_old(batch_stack: Stack, airflow: Airflow) -> No
         cursor.execute("SELECT count(*) FROM log WHERE event = 'old'")
         assert cursor.fetchone() == (1,)
     assert runs
-    assert runs <= {one["dag_run_id"] for one in airflow.runs("heartbeat")}
+    assert runs <= {run["dag_run_id"] for run in airflow.runs("heartbeat")}
 
 
 @pytest.mark.parametrize("service", ["mariadb", API, DAG_PROCESSOR, TRIGGERER, SCHEDULER])

@@ -48,7 +48,7 @@ def test_what_has_expired_before_the_first_run_stays_in_the_position(
         readable = now - TTL + expiry.EXPIRY_MARGIN
         assert readable + 2 * HOUR < first.start < readable + 4 * HOUR
         skipped = world.read(read, "transaction", Interval(start, first.start))
-        arrived = min(one.arrival for one in world.records)
+        arrived = min(record.arrival for record in world.records)
         assert skipped[0].start == floored(arrived, WIDTH_S)
         assert skipped[-1].end == first.start
         assert len({one.start.date() for one in skipped}) == len(skipped)
@@ -56,8 +56,8 @@ def test_what_has_expired_before_the_first_run_stays_in_the_position(
             ledger.skip(one)
         assert ledger.position_found() == ledger.position()
 
-        for one in world.finalize(first).intervals:
-            ledger.publish(one)
+        for interval in world.finalize(first).intervals:
+            ledger.publish(interval)
         ledger.check()
         retention.prune(connection, short_lived, now)
         ledger.check()

@@ -42,8 +42,8 @@ def _finalize(world: World, ledger: Ledger, dice: random.Random) -> None:
         return
     some = dice.randrange(1, (whole.end - whole.start) // WIDTH + 1)
     wanted = Interval(whole.start, whole.start + some * WIDTH)
-    for one in world.finalize(dice.choice([whole, wanted])).intervals:
-        ledger.publish(one)
+    for interval in world.finalize(dice.choice([whole, wanted])).intervals:
+        ledger.publish(interval)
 
 
 def _again(world: World, ledger: Ledger, dice: random.Random) -> None:
@@ -52,8 +52,8 @@ def _again(world: World, ledger: Ledger, dice: random.Random) -> None:
     if known:
         first = dice.randrange(len(known))
         last = min(first + dice.randrange(4), len(known) - 1)
-        for one in world.finalize(Interval(known[first].start, known[last].end)).intervals:
-            ledger.publish(one)
+        for interval in world.finalize(Interval(known[first].start, known[last].end)).intervals:
+            ledger.publish(interval)
 
 
 def _skip(world: World, ledger: Ledger, dice: random.Random) -> None:

@@ -73,8 +73,8 @@ def test_another_width_keeps_what_was_final(
     world: World, ledger: Ledger, dice: random.Random
 ) -> None:
     _arrive(world, dice, 61 * MINUTE)
-    for one in world.finalize(_at(0, 10)).intervals:
-        ledger.publish(one)
+    for interval in world.finalize(_at(0, 10)).intervals:
+        ledger.publish(interval)
     wide = 1800
     assert world.pending(wide) == _at(10, 60)
     assert _plan(world, 0, 60, wide) == [_at(0, 5), _at(5, 10), _at(10, 30), _at(30, 60)]
@@ -106,11 +106,11 @@ def test_an_operator_skips_the_next_interval_alone(
     assert world.query("SELECT command FROM control.operator_log") == [
         ("./ws skip-interval transaction 2026-10-31T22:05Z",)
     ]
-    for one in world.finalize().intervals:
-        ledger.publish(one)
+    for interval in world.finalize().intervals:
+        ledger.publish(interval)
     ledger.check()
-    for one in world.finalize(_at(0, 15)).intervals:  # filled back
-        ledger.publish(one)
+    for interval in world.finalize(_at(0, 15)).intervals:  # filled back
+        ledger.publish(interval)
     ledger.check()
     assert not ledger.skipped
 

@@ -50,13 +50,13 @@ def published(world: World, ledger: Ledger, dice: random.Random) -> World:
             world.arrive(records)
             world.pass_time(end)
         if skipped < START + 4 * HOUR:
-            for one in world.finalize(Interval(_until(world), skipped)).intervals:
-                ledger.publish(one)
+            for interval in world.finalize(Interval(_until(world), skipped)).intervals:
+                ledger.publish(interval)
             one = Interval(skipped, skipped + WIDTH)
             world.skip(one)
             ledger.skip(one)
-    for one in world.finalize(Interval(_until(world), START + 4 * HOUR - 2 * WIDTH)).intervals:
-        ledger.publish(one)
+    for interval in world.finalize(Interval(_until(world), START + 4 * HOUR - 2 * WIDTH)).intervals:
+        ledger.publish(interval)
     return world
 
 
@@ -124,8 +124,8 @@ def test_what_follows_pruned_history_becomes_final_as_before(
         published.begin(Interval(START, START + WIDTH))
     published.finalize(Interval(MONTH + HOUR, MONTH + HOUR + 3 * WIDTH))
     assert ledger.position_found() == before
-    for one in published.finalize().intervals:
-        ledger.publish(one)
+    for interval in published.finalize().intervals:
+        ledger.publish(interval)
     expected = ledger.position()
     value, events = expected["RUB"]
     expected["RUB"] = value + Decimal("1000.5"), events

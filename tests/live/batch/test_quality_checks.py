@@ -144,7 +144,7 @@ def test_what_an_older_version_allowed_is_in_range(
     )
     fields = world.contract.fields | {"amount": amount}
     world.contract = world.contract.model_copy(update={"fields": fields, "version": version})
-    assert any(abs(one.amount) > 10 for one in world.records)
+    assert any(abs(record.amount) > 10 for record in world.records)
     assert _failing(world, attempt) == expected
 
 

@@ -167,10 +167,12 @@ def test_a_range_is_replayed_as_far_as_the_contract_accepts_it_now(
     for place in places:
         copies(stack, oracle, place)
     assert (done.returncode, again.returncode) == (1, 1)
-    assert [one["record"] for one in outcomes] == list(map(str, places))
-    assert [bool(one["to"]) for one in outcomes] == [True, False, True]
+    assert [outcome["record"] for outcome in outcomes] == list(map(str, places))
+    assert [bool(outcome["to"]) for outcome in outcomes] == [True, False, True]
     assert "mistyped_field" in outcomes[1]["why"]
-    assert [one["to"] for one in json.loads(again.stdout)] == [one["to"] for one in outcomes]
+    assert [load["to"] for load in json.loads(again.stdout)] == [
+        outcome["to"] for outcome in outcomes
+    ]
     with postgres.connect(stack.settings) as connection:
         cursor = connection.cursor()
         cursor.execute(

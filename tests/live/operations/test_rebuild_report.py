@@ -41,12 +41,12 @@ def published(world: World, ledger: Ledger, dice: random.Random) -> World:
     world.arrive(some_records(dice, world.records, world.clock, end, 200))
     world.pass_time(end)
     skipped = Interval(START + 4 * WIDTH, START + 5 * WIDTH)
-    for one in world.finalize(Interval(START, skipped.start)).intervals:
-        ledger.publish(one)
+    for interval in world.finalize(Interval(START, skipped.start)).intervals:
+        ledger.publish(interval)
     world.skip(skipped)
     ledger.skip(skipped)
-    for one in world.finalize().intervals:
-        ledger.publish(one)
+    for interval in world.finalize().intervals:
+        ledger.publish(interval)
     return world
 
 
@@ -223,6 +223,6 @@ def test_chunks_are_adjacent_and_not_too_large(monkeypatch: pytest.MonkeyPatch) 
         )
 
     todo = [row(0, 4), row(1, 6), row(2, 1), row(4, 50), row(5, 1)]
-    found = [[(one.start - START) // WIDTH for one in parts] for parts in chunks(todo)]
+    found = [[(part.start - START) // WIDTH for part in parts] for parts in chunks(todo)]
     assert found == [[0, 1], [2], [4], [5]]
     assert list(chunks([])) == []

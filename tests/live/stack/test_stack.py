@@ -29,9 +29,9 @@ def test_status_tells_of_every_service_and_partition(stack: Stack, transaction) 
 
 
 def test_up_again_says_that_it_runs(stack: Stack) -> None:
-    before = {name: one.pid for name, one in stack.state().services.items()}
+    before = {name: service.pid for name, service in stack.state().services.items()}
     assert "already running" in stack.up()
-    assert {name: one.pid for name, one in stack.state().services.items()} == before
+    assert {name: service.pid for name, service in stack.state().services.items()} == before
     assert all(before.values())
 
 

@@ -59,8 +59,8 @@ def _task(task: Any) -> dict[str, Any]:
         "pool": task.pool,
         "retries": task.retries,
         "timeout_s": task.execution_timeout and task.execution_timeout.total_seconds(),
-        "alerts": [one.func.__name__ for one in _callbacks(task)],
-        "outlets": [one.name for one in task.outlets],
+        "alerts": [callback.func.__name__ for callback in _callbacks(task)],
+        "outlets": [outlet.name for outlet in task.outlets],
         "command": _command(task),
     }
 

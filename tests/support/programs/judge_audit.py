@@ -22,4 +22,4 @@ def judged(code: int, output: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps([judged(*one) for one in json.loads(Path(sys.argv[1]).read_text())]))
+    print(json.dumps([judged(*load) for load in json.loads(Path(sys.argv[1]).read_text())]))

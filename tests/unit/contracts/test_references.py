@@ -44,7 +44,8 @@ def test_every_contract_joins_what_a_snapshot_has() -> None:
 
 def test_seeds_have_columns_that_are_declared() -> None:
     declared = {
-        (one.store, one.table): set(one.columns) for one in load_references(SCHEMAS).tables.values()
+        (table.store, table.table): set(table.columns)
+        for table in load_references(SCHEMAS).tables.values()
     }
     found = {
         (store, f"reference.{seed.table}" if store == "postgres" else seed.table): seed

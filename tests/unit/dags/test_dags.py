@@ -109,10 +109,10 @@ def test_what_is_tried_again(dags: dict[str, Any]) -> None:
 def test_forms_explain_their_fields(name: str, dags: dict[str, Any]) -> None:
     params = dags[name]["params"]
     assert set(params) == PARAMS.get(name, set())
-    for one in params.values():
-        assert one["about"]
-        assert one["schema"]["title"]
-        assert one["schema"]["type"]
+    for param in params.values():
+        assert param["about"]
+        assert param["schema"]["title"]
+        assert param["schema"]["type"]
 
 
 def test_reference_data_is_as_it_was_published_unless_asked(dags: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ def test_every_job_is_there(dags: dict[str, Any]) -> None:
 
 
 def test_the_report_is_updated_last(dags: dict[str, Any]) -> None:
-    outlets = {name: one["outlets"] for name, one in dags["enrich_transaction"]["tasks"].items()}
+    outlets = {name: dag["outlets"] for name, dag in dags["enrich_transaction"]["tasks"].items()}
     assert outlets.pop("reconcile") == ["report.transaction"]
     assert not any(outlets.values())
 

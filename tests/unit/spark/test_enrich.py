@@ -112,7 +112,7 @@ def test_intervals_of_any_widths(spark: SparkSession) -> None:
     found = frame.select(enrich.interval_start("at", intervals)).collect()
 
     def start_of(time: datetime) -> datetime | None:
-        within = [one.start for one in intervals if one.start <= time < one.end]
+        within = [interval.start for interval in intervals if interval.start <= time < interval.end]
         return within[0].replace(tzinfo=None) if within else None
 
     assert [row[0] for row in found] == [start_of(time) for time in times]

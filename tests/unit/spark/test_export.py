@@ -18,7 +18,7 @@ from watershed.speed.time_index import ArrivedOffsets
 EVENTS = [event(name, Place(name, partition=name % 2, second=name)) for name in range(8)]
 
 
-def stretches(stored: int = 2) -> list[ArrivedOffsets]:
+def arrived(stored: int = 2) -> list[ArrivedOffsets]:
     """Offsets 2 and 4 of partition 0, 4 in no whole batch, and all of partition 1."""
     return [
         ArrivedOffsets("one", 0, range(2, 6), range(2, 4), stored - 1),
@@ -34,7 +34,7 @@ def day(spark: SparkSession) -> DataFrame:
 
 
 def test_a_day_is_written_whole(spark: SparkSession, day: DataFrame, tmp_path: Path) -> None:
-    written = export.write(spark, day, stretches(), tmp_path / "day")
+    written = export.write(spark, day, arrived(), tmp_path / "day")
     back = spark.read.parquet(str(tmp_path / "day"))
     assert written == content(back) == content(day.drop(raw.COUNTED))
     assert back.columns == day.columns[:-1]
@@ -44,7 +44,7 @@ def test_a_day_is_written_whole(spark: SparkSession, day: DataFrame, tmp_path: P
 
 def test_a_row_that_is_missing_is_said(spark: SparkSession, day: DataFrame, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="has 2 events where the time index counts 3"):
-        export.write(spark, day, stretches(stored=3), tmp_path / "day")
+        export.write(spark, day, arrived(stored=3), tmp_path / "day")
 
 
 def test_a_day_without_events_has_columns(

@@ -31,9 +31,9 @@ GOOD: dict[str, list[tuple[Any, ...]]] = {
 def tables(spark: SparkSession, **changed: list[tuple[Any, ...]]) -> dict[str, DataFrame]:
     return {
         name: spark.createDataFrame(
-            (GOOD | changed)[name], ", ".join(f"{n} {kind}" for n, kind in one.columns.items())
+            (GOOD | changed)[name], ", ".join(f"{n} {kind}" for n, kind in table.columns.items())
         )
-        for name, one in DECLARED.tables.items()
+        for name, table in DECLARED.tables.items()
     }
 
 

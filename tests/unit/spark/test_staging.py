@@ -42,7 +42,7 @@ def test_text_that_would_end_a_value(spark: SparkSession, tmp_path: Path) -> Non
 
 def test_members_of_an_array_stay_apart(spark: SparkSession, tmp_path: Path) -> None:
     arrays = [[], ["a,b", "c"], ["{}", ""], ['"', "\\"], ["a\tb", None], ["NULL"], [None]]
-    rows = spark.createDataFrame([(one,) for one in arrays], "words array<string>").coalesce(1)
+    rows = spark.createDataFrame([(array,) for array in arrays], "words array<string>").coalesce(1)
     numbers = rows.selectExpr("array(1, 2) AS numbers", "words")
     write(numbers, ["words", "numbers"], tmp_path / "rows")
     assert [line.removesuffix('\t{"1","2"}') for line in _lines(tmp_path)] == [

@@ -103,6 +103,9 @@ def cached(client: redis.Redis, contract: Contract, keys: Set[str]) -> CacheCont
     positions = {key: values for key in rest if (values := next(found))}
     return CacheContent(
         events,
-        {key: (one.get("value"), one.get("event_count")) for key, one in positions.items()},
+        {
+            key: (position.get("value"), position.get("event_count"))
+            for key, position in positions.items()
+        },
         frozenset(whole),
     )

@@ -46,8 +46,8 @@ def check(cursor: Cursor, contract: Contract, since: datetime) -> ReportTally:
     stored = of_intervals(cursor, contract, published, since)
     faults = list(_unlike_ledger(published, stored))
     names = _names(contract)
-    for one in _comparisons(contract):
-        faults += _differing(cursor, one, names, contract.type, since)
+    for comparison in _comparisons(contract):
+        faults += _differing(cursor, comparison, names, contract.type, since)
     return ReportTally(len(published), sum(map(_rows, stored.values())), faults)
 
 

@@ -40,7 +40,7 @@ def test_staging_has_every_event_of_the_attempt(world: World) -> None:
     _check_firsts(world, attempt, intervals)
     _check_amounts(world, attempt)
     noted = world.noted(attempt)
-    assert [row[1] for row in noted] == [len(world.raw(one)) for one in intervals]
+    assert [row[1] for row in noted] == [len(world.raw(interval)) for interval in intervals]
     assert noted[-1][1:] == (0, 0, {})
     assert f"events={len(expected)} " in log
     assert "read_s=" in log
@@ -50,7 +50,7 @@ def _check_firsts(world: World, attempt: Attempt, intervals: list[Interval]) -> 
     columns = "topic_id, kafka_partition, kafka_offset, is_first, interval_start, arrival_time"
     rows = world.staged(attempt, columns)
     assert {row[:3] for row in rows if row[3]} == world.firsts(intervals)
-    ends = {one.start: one.end for one in intervals}
+    ends = {interval.start: interval.end for interval in intervals}
     assert all(begin <= arrival < ends[begin] for *_, begin, arrival in rows)
     assert sum(row[2] for row in world.noted(attempt)) == sum(not row[3] for row in rows) > 0
 
