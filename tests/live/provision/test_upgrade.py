@@ -93,7 +93,8 @@ def test_no_name_of_before_is_left(old: Settings, transaction: Contract) -> None
             connection,
             "SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class ON attrelid = oid"
             " WHERE relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_|^inf')"
-            " AND relkind IN ('r', 'p', 'v') AND (attname ~ 'settled|generation' OR relname ~ 'settled|generation')",
+            " AND relkind IN ('r', 'p', 'v')"
+            " AND (attname ~ 'settled|generation' OR relname ~ 'settled|generation')",
         ) == []  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (reference / "postgres" / "holiday.csv").write_text(HOLIDAYS)
     _edit(reference / "postgres.sql", "", HOLIDAY_TABLE)
     _edit(reference / "references.yaml", "\ntables:\n", DECLARED)
-    _edit(transaction / "contract.yaml", "references: [branch,", "references: [country, holiday,")
+    _edit(transaction / "contract.yaml", "references: [branch,", " country, holiday,")
     _edit(transaction / "contract.yaml", "  columns:\n", DESCRIBED)
     _edit(transaction / "contract.yaml", "  unmatched_max:\n", "    country: 1\n")
     _edit(
@@ -102,7 +102,8 @@ def snapshot(
         "schemas_dir": schemas,
     }
     settings = stack.settings.model_copy(update=own)
-    on_server(stack.settings, "CREATE DATABASE test_reference TEMPLATE {}", migrated)
+    owner = settings.postgres_user
+    on_server(settings, "CREATE DATABASE test_reference TEMPLATE {} OWNER {}", migrated, owner)
     ensure_tables(settings, load_contracts(schemas).values())
     with treasury(stack.home):
         run(stack, settings, "jobs/refresh_reference.py")
