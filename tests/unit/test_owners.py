@@ -1,4 +1,4 @@
-"""One owner per table: SQL of schema ``control`` stands only in the layers that keep it."""
+"""One owner per table, one thing per name."""
 
 from __future__ import annotations
 
@@ -50,3 +50,12 @@ def f(cursor):
     cursor.execute(f"UPDATE control.attempt SET a = {1}")
 '''
     assert len(list(statements(source))) == 3
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "watershed").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

@@ -89,7 +89,7 @@ def ensure_table(cursor: Cursor, contract: Contract) -> None:
     report_table.comment_table(cursor, wanted)
 
 
-def _extend(cursor: Cursor, wanted: ReportTable, has: dict[str, report_table.Column]) -> None:
+def _extend(cursor: Cursor, wanted: ReportTable, has: dict[str, report_table.SqlColumn]) -> None:
     added = {name: one for name, one in wanted.declared.items() if name not in has}
     changed = [name for name, one in has.items() if wanted.declared.get(name) != one]
     changed += [name for name, one in added.items() if not one.nullable]

@@ -15,7 +15,7 @@ SCHEMA = "report"
 START = {"interval_start": (TIME, "Arrival time at which the interval begins")}
 
 
-class Column(NamedTuple):
+class SqlColumn(NamedTuple):
     """A column as PostgreSQL prints its type."""
 
     type: str
@@ -42,14 +42,14 @@ class ReportTable:
         return sql.Identifier(SCHEMA, self.name)
 
     @property
-    def declared(self) -> dict[str, Column]:
+    def declared(self) -> dict[str, SqlColumn]:
         """What PostgreSQL says of the columns once the table is made."""
         return {
-            name: Column(kind, name in self.nullable) for name, (kind, _) in self.columns.items()
+            name: SqlColumn(kind, name in self.nullable) for name, (kind, _) in self.columns.items()
         }
 
 
-def columns(cursor: Cursor, name: str, schema: str = SCHEMA) -> dict[str, Column]:
+def columns(cursor: Cursor, name: str, schema: str = SCHEMA) -> dict[str, SqlColumn]:
     """The columns of a table in their order; none when there is no such table."""
     cursor.execute(
         "SELECT attname, format_type(atttypid, atttypmod), NOT attnotnull FROM pg_attribute"
@@ -57,7 +57,7 @@ def columns(cursor: Cursor, name: str, schema: str = SCHEMA) -> dict[str, Column
         " AND NOT attisdropped ORDER BY attnum",
         [schema, name],
     )
-    return {column: Column(*rest) for column, *rest in cursor.fetchall()}
+    return {column: SqlColumn(*rest) for column, *rest in cursor.fetchall()}
 
 
 def create(cursor: Cursor, table: ReportTable) -> None:

@@ -96,11 +96,13 @@ Days = Annotated[int, Strict(), Limits(ge=1, le=7300)]
 """Cassandra's longest TTL is 20 years."""
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What is read of a file: never changed, and nothing unknown in it."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Topic(_Frozen):
+class Topic(Frozen):
     """The Kafka topic that carries the events."""
 
     name: Annotated[str, StringConstraints(pattern=rf"^{TOPIC_NAME.pattern}$")]
@@ -108,7 +110,7 @@ class Topic(_Frozen):
     retention_hours: Positive = 168
 
 
-class Field(_Frozen):
+class Field(Frozen):
     """One scalar field of the event's JSON object.
 
     ``type`` is ``string``, ``uuid``, ``boolean``, ``integer`` (64 bits), ``double``,
@@ -158,7 +160,7 @@ class Field(_Frozen):
         return number.adjusted() < precision - scale and (excess <= 0 or not any(digits[-excess:]))
 
 
-class Critical(_Frozen):
+class Critical(Frozen):
     """Which events are worth seeing at once, and how many of them the cache keeps."""
 
     when: str
@@ -166,7 +168,7 @@ class Critical(_Frozen):
     keep: Positive = 100
 
 
-class Flow(_Frozen):
+class Flow(Frozen):
     """The speed layer's sums: one measure per window of arrival time and group."""
 
     window_s: Annotated[int, Strict(), Limits(ge=1, le=3600)] = 2
@@ -175,20 +177,20 @@ class Flow(_Frozen):
     sum: Annotated[dict[Identifier, Identifier], Limits(min_length=1, max_length=1)]
 
 
-class Position(_Frozen):
+class Position(Frozen):
     """The running sum of the flow's measure over some of the flow's groups."""
 
     group_by: Annotated[tuple[Identifier, ...], Limits(min_length=1)]
 
 
-class Retention(_Frozen):
+class Retention(Frozen):
     """How long rows live, in days."""
 
     ttl_days: Days = 400
     quarantine_ttl_days: Days = 30
 
 
-class Column(_Frozen):
+class Column(Frozen):
     """A column that ``enrich.sql`` adds to the facts, where it may be null."""
 
     type: Annotated[
@@ -201,14 +203,14 @@ class Column(_Frozen):
     description: str
 
 
-class Hourly(_Frozen):
+class Hourly(Frozen):
     """The hourly aggregates: columns of the facts."""
 
     group_by: Annotated[tuple[Identifier, ...], Limits(min_length=1)]
     sum: Annotated[tuple[Identifier, ...], Limits(min_length=1)]
 
 
-class Report(_Frozen):
+class Report(Frozen):
     """What the batch layer makes of the events.
 
     ``columns`` are those that ``enrich.sql`` beside the contract adds to the fields. ``hourly`` is
@@ -221,7 +223,7 @@ class Report(_Frozen):
     unmatched_max: dict[Identifier, Annotated[Bound, Limits(ge=0, le=1)]] = {}
 
 
-class Contract(_Frozen):
+class Contract(Frozen):
     """One event type; see ``docs/contracts.md`` for each key."""
 
     type: TypeName

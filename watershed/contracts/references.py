@@ -10,13 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Strict, ValidationError, model_validator
 from pydantic import Field as Limits
+from pydantic import Strict, ValidationError, model_validator
 from pydantic.types import StringConstraints
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from watershed.contracts.model import Identifier
+from watershed.contracts.model import Frozen, Identifier
 from watershed.errors import ContractError
 
 FOLDER = "reference"
@@ -34,11 +34,7 @@ SERVERS = {"postgres": "PostgreSQL", "mysql": "MariaDB"}
 """The stores that have tables; the others have a path."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Unpivot(_Frozen):
+class Unpivot(Frozen):
     """How a file with a column per thing becomes rows: the header's names are values of ``names``,
     what stands below them of ``values``. ``by`` has what names a line: our column, its header."""
 
@@ -47,7 +43,7 @@ class Unpivot(_Frozen):
     by: Annotated[dict[Identifier, str], Limits(min_length=1)]
 
 
-class Reference(_Frozen):
+class Reference(Frozen):
     """One table: where it is kept, and what holds for every row.
 
     ``store`` is ``postgres`` or ``mysql`` with the ``table`` there; or ``parquet``, ``csv`` or
@@ -66,7 +62,7 @@ class Reference(_Frozen):
     nulls: str = ""
     columns: Annotated[dict[Identifier, SparkType], Limits(min_length=1)]
     key: Annotated[tuple[Identifier, ...], Limits(min_length=1)]
-    rules: dict[str, str] = {}
+    rules: dict[str, str] = Limits(default_factory=dict)
     kept: Annotated[bool, Strict()] = True
     may_be_empty: Annotated[bool, Strict()] = False
     copied_to: TableName | None = None
@@ -101,7 +97,7 @@ class Reference(_Frozen):
         return f"schemas/{FOLDER}/{self.path}" if self.file else str(self.path)
 
 
-class CrossCheck(_Frozen):
+class CrossCheck(Frozen):
     """What must hold of tables; ``broken`` is a Spark SQL query of the rows that break it."""
 
     rule: str
@@ -109,7 +105,7 @@ class CrossCheck(_Frozen):
     remedy: str
 
 
-class References(_Frozen):
+class References(Frozen):
     """Every table, in the order in which they are read.
 
     A snapshot is only taken where all ``checks`` hold; where one of ``warnings`` does not, an alert

@@ -130,7 +130,7 @@ def test_a_fact_table_may_gain_columns(world: World, schemas: Path) -> None:
     _ensure(world, schemas)
     _ensure(world, schemas)
     after = world.read(report_table.columns, "transaction")
-    assert after == before | {"note": report_table.Column("text", nullable=True)}
+    assert after == before | {"note": report_table.SqlColumn("text", nullable=True)}
     part, _ = facts.part(world.contract, START)
     assert world.read(report_table.columns, part, facts.PARTS) == after
     assert world.query("SELECT count(*) FROM report.open_position") == [(0,)]
@@ -161,7 +161,7 @@ def test_a_new_field_is_a_column_that_may_be_null(world: World, schemas: Path) -
     world.contract = world.contract.model_copy(update={"version": 2, "fields": fields})
     _ensure(world, schemas)
     added = world.read(report_table.columns, "transaction")["channel"]
-    assert added == report_table.Column("bigint", nullable=True)
+    assert added == report_table.SqlColumn("bigint", nullable=True)
 
 
 @pytest.mark.parametrize(

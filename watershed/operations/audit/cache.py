@@ -19,7 +19,7 @@ TIMEOUT_S = 20
 PAUSE_S = 0.05
 
 
-class Comparison(NamedTuple):
+class CacheComparison(NamedTuple):
     """The cache as it was when it had commit ``have`` or a later one, against the stores as of
     commit ``sequence``; afterwards they were at ``committed``.
 
@@ -59,7 +59,7 @@ def check_cache(clients: Clients, contract: Contract) -> AuditCheck:
     return AuditCheck.of(contract, "cache", looked_at, faults(first, last))
 
 
-def _compare(clients: Clients, contract: Contract, keys: Set[str] | None) -> Comparison:
+def _compare(clients: Clients, contract: Contract, keys: Set[str] | None) -> CacheComparison:
     """Compare these keys, or all."""
     entities = None if keys is None else cache_content.entities(contract, keys)
     change = cache.expected(clients, contract, entities)
@@ -72,17 +72,17 @@ def _compare(clients: Clients, contract: Contract, keys: Set[str] | None) -> Com
     with transaction(clients.postgres) as cursor:
         committed = progress.sequence(cursor, contract.type)
     differing, missing = miscached(expected, cached), absent(expected, cached)
-    return Comparison(expected, change.sequence, have, committed, differing, missing)
+    return CacheComparison(expected, change.sequence, have, committed, differing, missing)
 
 
-def is_enough(first: Comparison, last: Comparison) -> bool:
+def is_enough(first: CacheComparison, last: CacheComparison) -> bool:
     """Whether comparing once more would tell nothing new."""
     return last.is_of_one_commit or (
         not last.unlike and first.sequence <= last.have <= last.committed
     )
 
 
-def faults(first: Comparison, last: Comparison) -> list[str]:
+def faults(first: CacheComparison, last: CacheComparison) -> list[str]:
     """What is wrong, after a remark when it may come of commits in between."""
     differing = [fault for key in sorted(last.differing) for fault in last.differing[key]]
     behind = last.committed - last.have

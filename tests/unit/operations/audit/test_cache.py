@@ -6,7 +6,7 @@ from collections.abc import Set
 
 import pytest
 
-from watershed.operations.audit.cache import Comparison, absent, faults, is_enough, miscached
+from watershed.operations.audit.cache import CacheComparison, absent, faults, is_enough, miscached
 from watershed.operations.audit.cache_content import CacheContent, CachedEvent
 
 
@@ -42,8 +42,8 @@ WRONG = {"p": ["p: 1 in 1, committed is 2 in 2"]}
 
 def compared(
     *numbers: int, wrong: dict[str, list[str]] | None = None, absent: Set[str] = frozenset()
-) -> Comparison:
-    return Comparison(NOTHING, *numbers, wrong or {}, absent)
+) -> CacheComparison:
+    return CacheComparison(NOTHING, *numbers, wrong or {}, absent)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def compared(
     ],
 )  # fmt: skip
 def test_a_comparison_of_the_cache_is_enough_or_says_why_not(
-    last: Comparison, enough: bool, found: list[str]
+    last: CacheComparison, enough: bool, found: list[str]
 ) -> None:
     first = compared(10, 9, 11, wrong=WRONG)
     assert is_enough(first, last) == enough
